@@ -1,0 +1,25 @@
+// Package batching is Kafka's record batch, format v2: a checked view over its
+// bytes (Batch), a maker of batches (Builder), its records (Record and the
+// iterator over them), its codecs (Codec), and the rule by which a batch under
+// construction is full (Group).
+//
+// A batch on the wire and in a segment file, all integers big-endian:
+//
+//	 0 baseOffset            int64   may be rewritten: outside the CRC
+//	 8 batchLength           int32   bytes that follow this field
+//	12 partitionLeaderEpoch  int32   may be rewritten: outside the CRC
+//	16 magic                 int8    2
+//	17 crc                   uint32  CRC-32C of byte 21 to the end
+//	21 attributes            int16   0–2 codec, 3 timestamp type, 4 transactional, 5 control, 6 delete horizon
+//	23 lastOffsetDelta       int32
+//	27 baseTimestamp         int64
+//	35 maxTimestamp          int64
+//	43 producerId            int64   -1: none
+//	51 producerEpoch         int16
+//	53 baseSequence          int32
+//	57 recordCount           int32
+//	61 records               compressed as one block where a codec is set
+//
+// Source: Kafka's DefaultRecordBatch, and the "Record Batch" section of its
+// documentation.
+package batching
