@@ -91,3 +91,16 @@ type Server interface {
 	// closes every connection, and waits until all handlers have returned.
 	Stop(ctx context.Context) error
 }
+
+// Conn is one client's connection.
+type Conn struct {
+	// Value is the handler's state for this connection, touched on its loop
+	// only.
+	Value any
+}
+
+// Frame is one request and the slot of its reply.
+type Frame struct {
+	// State is the handler's own, for instance a parked fetch.
+	State any
+}
