@@ -89,7 +89,7 @@ func FormatDuration(d time.Duration) string {
 		return "-1"
 	case d == 0:
 		return "0s"
-	case d%(24*time.Hour) == 0:
+	case d > 0 && d%(24*time.Hour) == 0:
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	}
 	s := d.String()

@@ -1,0 +1,71 @@
+# millrace: `make run` does the main job, `make test` passes the tests; each
+# does all of its own set-up.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help build run test test-race bench compare profile dash lint fuzz clean
+
+SCENARIO ?= quickstart
+KNOB     ?= read.path=sendfile,copy,mmap
+ROUNDS   ?= 10
+ARGS     ?=
+FUZZTIME ?= 10s
+BENCH    ?= .
+
+BIN := bin/millrace
+# Nothing is stamped into the binary but what Go itself records.
+GO  := CGO_ENABLED=0 go
+
+help: ## this list
+	@echo "millrace: a Kafka-protocol broker core and the lab that measures it"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  make run SCENARIO=logs ARGS='--set payload.file=/var/log/dpkg.log'"
+	@echo "  make compare SCENARIO=fan-out KNOB=net.engine=gnet,goroutine"
+
+need-go:
+	@command -v go >/dev/null || { echo "missing: go 1.26 or newer; see https://go.dev/dl" >&2; exit 1; }
+need-kcat:
+	@.ci/need kcat kcat "the client tests"
+need-cc:
+	@.ci/need gcc gcc "the race detector"
+
+build: need-go ## the binary, bin/millrace
+	@mkdir -p bin
+	@$(GO) build -o $(BIN) ./cmd/millrace
+
+run: build ## a scenario, its verdict and report (SCENARIO=quickstart)
+	@$(BIN) run $(SCENARIO) $(ARGS)
+
+test: need-go need-kcat need-cc ## every test, then all again with the race detector
+	go test ./...
+	$(MAKE) --no-print-directory test-race
+
+test-race: need-go need-kcat need-cc
+	CGO_ENABLED=1 go test -race -short ./...
+
+bench: need-go ## micro and path benchmarks (BENCH=regexp)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+compare: build ## alternatives side by side (SCENARIO= KNOB=name=a,b ROUNDS=)
+	@$(BIN) compare $(SCENARIO) --knob '$(KNOB)' --rounds $(ROUNDS) $(ARGS)
+
+profile: build ## a scenario under pprof: top table (SCENARIO=)
+	@$(BIN) profile $(SCENARIO) $(ARGS)
+
+dash: build ## a page over the past runs
+	@$(BIN) dash $(ARGS)
+
+lint: need-go ## vet, staticcheck, gofmt
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$bad" ] || { echo "gofmt would change:"; echo "$$bad"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+fuzz: need-go ## every fuzzer for FUZZTIME=10s each
+	@for p in $$(go list ./...); do \
+	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+clean: ## what was built; runs stay
+	rm -rf bin .build
