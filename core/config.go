@@ -1,0 +1,166 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"millrace/internal/knob"
+)
+
+// Config is everything a broker is told. Start with Defaults; the fields that
+// are knobs are declared by Knobs, the others (where it listens, where its data
+// lies) are given by whoever starts it.
+type Config struct {
+	// Listen is the address to listen on; port 0 takes any free one.
+	Listen string
+	// DataDir is the log directory, created if missing.
+	DataDir string
+	// PprofListen is where net/http/pprof is served: a loopback HOST:PORT, ""
+	// for nowhere.
+	PprofListen string
+
+	// Logger receives what the broker has to say; nil: slog.Default.
+	Logger *slog.Logger
+	// Clock is the source of wall time; nil: time.Now.
+	Clock func() time.Time
+
+	NodeID     int
+	Advertised string // HOST:PORT told to clients; "": the bound address
+
+	Partitions      int
+	AutoCreate      bool
+	FetchMaxBytes   int64
+	FetchMaxWait    time.Duration
+	ValidateDepth   string
+	RecoveryThreads int
+	ProducerExpiry  time.Duration
+
+	Topic TopicConfig
+
+	GOGC       int
+	GOMEMLIMIT int64
+}
+
+// TopicConfig is core's share of the settings that a topic may override.
+type TopicConfig struct {
+	MaxMessageBytes  int64
+	CompressionType  string
+	TimestampType    string
+	TimestampBefore  time.Duration // a record may be this much older than the broker's clock
+	TimestampAfter   time.Duration // a record may be this much newer than the broker's clock
+	CleanupPolicy    string
+	MinInsyncReplica int
+}
+
+// The values of the enumerated knobs.
+const (
+	ValidateCRC     = "crc"
+	ValidateRecords = "records"
+	ValidateNone    = "none"
+
+	CompressionProducer = "producer"
+
+	TimestampCreate = "CreateTime"
+	TimestampAppend = "LogAppendTime"
+)
+
+const forever = time.Duration(1<<63 - 1)
+
+// Defaults is the configuration of a broker that was told nothing.
+func Defaults() Config {
+	return Config{
+		Listen:  "127.0.0.1:9092",
+		DataDir: "./data",
+
+		NodeID:          1,
+		Partitions:      1,
+		AutoCreate:      true,
+		FetchMaxBytes:   55 << 20,
+		FetchMaxWait:    5 * time.Minute,
+		ValidateDepth:   ValidateRecords,
+		RecoveryThreads: 4,
+		ProducerExpiry:  24 * time.Hour,
+
+		Topic: TopicConfig{
+			MaxMessageBytes:  1<<20 + 12,
+			CompressionType:  CompressionProducer,
+			TimestampType:    TimestampCreate,
+			TimestampBefore:  forever,
+			TimestampAfter:   time.Hour,
+			CleanupPolicy:    "delete",
+			MinInsyncReplica: 1,
+		},
+	}
+}
+
+// Knobs declares every knob of a broker over c: core's own, the network's and
+// the disk's. The values c holds now are the defaults.
+func Knobs(c *Config) *knob.Set {
+	s := &knob.Set{}
+	c.register(s)
+	c.Topic.register(s)
+	return s
+}
+
+func (c *Config) register(s *knob.Set) {
+	s.Int(&c.NodeID, "node.id", "this broker's id in the cluster", knob.Range(0, 1<<31-1))
+	s.String(&c.Advertised, "advertised.listeners", "HOST:PORT that clients are told to connect to; empty: the address listened on")
+	s.Int(&c.Partitions, "num.partitions", "partitions of a topic created without saying how many", knob.Range(1, MaxPartitions))
+	s.Bool(&c.AutoCreate, "auto.create.topics.enable", "create a topic when a client asks for one that does not exist")
+	s.Bytes(&c.FetchMaxBytes, "fetch.max.bytes", "most record bytes in one fetch answer, whatever the client allows; the first batch always moves", knob.Range(1024, 1<<31-1))
+	s.Duration(&c.FetchMaxWait, "fetch.max.wait.ms", "longest a fetch is parked, whatever the client asks for", knob.Within(0, time.Hour))
+	s.Enum(&c.ValidateDepth, "validate.depth", []string{ValidateCRC, ValidateRecords, ValidateNone},
+		"how deep a produced batch is checked: crc (header and checksum), records (decompressed, record by record, as Kafka does), none (header only)")
+	s.Int(&c.RecoveryThreads, "num.recovery.threads.per.data.dir", "partitions opened at once when the broker starts", knob.Range(1, 1024))
+	s.Duration(&c.ProducerExpiry, "producer.id.expiration.ms", "an idempotent producer silent for so long is forgotten", knob.Within(time.Millisecond, forever))
+	s.Int(&c.GOGC, "gogc", "the garbage collector's target percentage (Go's GOGC); -1: off, 0: as the environment says", knob.Range(-1, 10000))
+	s.Bytes(&c.GOMEMLIMIT, "gomemlimit", "the Go runtime's soft memory limit (GOMEMLIMIT); 0: as the environment says", knob.Range(0, 1<<62))
+	s.Rule(func() error {
+		if c.Advertised == "" {
+			return nil
+		}
+		_, _, err := splitListener(c.Advertised)
+		return err
+	})
+}
+
+func (t *TopicConfig) register(s *knob.Set) {
+	s.Bytes(&t.MaxMessageBytes, "max.message.bytes", "largest record batch a producer may send",
+		knob.Range(0, 1<<31-1), knob.PerTopic(), knob.Kafka("message.max.bytes"))
+	s.Enum(&t.CompressionType, "compression.type", []string{CompressionProducer, "gzip", "snappy", "lz4", "zstd", "uncompressed"},
+		"codec that batches are stored with; producer: as they came", knob.PerTopic())
+	s.Enum(&t.TimestampType, "message.timestamp.type", []string{TimestampCreate, TimestampAppend},
+		"whose clock stamps a record: the producer's, or the broker's at the time of the append",
+		knob.PerTopic(), knob.Kafka("log.message.timestamp.type"))
+	s.Duration(&t.TimestampBefore, "message.timestamp.before.max.ms", "how far a record's timestamp may lie behind the broker's clock",
+		knob.Within(0, forever), knob.PerTopic(), knob.Kafka("log.message.timestamp.before.max.ms"))
+	s.Duration(&t.TimestampAfter, "message.timestamp.after.max.ms", "how far a record's timestamp may lie ahead of the broker's clock",
+		knob.Within(0, forever), knob.PerTopic(), knob.Kafka("log.message.timestamp.after.max.ms"))
+	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that must hold a record before acks=all is answered",
+		knob.Range(1, 1), knob.PerTopic())
+}
+
+// MaxPartitions bounds the partitions of one topic, so that one request cannot
+// ask for more files than a machine has.
+const MaxPartitions = 10000
+
+// splitListener reads HOST:PORT, with or without Kafka's PLAINTEXT:// before it.
+func splitListener(s string) (host string, port int32, err error) {
+	host, p, err := net.SplitHostPort(strings.TrimPrefix(s, "PLAINTEXT://"))
+	if err != nil {
+		return "", 0, fmt.Errorf("advertised.listeners: %q is no HOST:PORT", s)
+	}
+	n, err := strconv.ParseUint(p, 10, 16)
+	if err != nil || n == 0 {
+		return "", 0, fmt.Errorf("advertised.listeners: %q has no usable port", s)
+	}
+	if host == "" {
+		return "", 0, errors.New("advertised.listeners: clients need a host to connect to")
+	}
+	return host, int32(n), nil
+}

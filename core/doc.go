@@ -1,0 +1,3 @@
+// Package core is the broker: topics, partitions, and one handler for each
+// Kafka API.
+package core
