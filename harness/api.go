@@ -1,0 +1,49 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"millrace/results"
+)
+
+// RunOptions says how to carry a scenario out.
+type RunOptions struct {
+	Scenario *Scenario
+	Target   string   // child (default), inprocess, external:HOST:PORT, command:FILE
+	Profile  []string // cpu, heap, allocs, mutex, block, goroutine; of the target
+	OutDir   string   // where run directories go; default results/runs
+	DataDir  string   // parent of the target's fresh data directory; default: the system's temporary one
+
+	Progress io.Writer // live progress; nil: none
+	TTY      bool      // Progress is a terminal: one line that is rewritten, else plain lines
+}
+
+// Run carries the scenario out once and stores the run directory. The run is
+// returned whenever something was measured, also with an error or when ctx was
+// cancelled (its outcome is then INTERRUPTED); a nil run means that nothing
+// was.
+func Run(ctx context.Context, o RunOptions) (*results.Run, error) {
+	return nil, errors.New("not built yet")
+}
+
+// ExitCode is what a command that ends with the run and error exits with.
+func ExitCode(run *results.Run, err error) int {
+	var f *Faults
+	switch {
+	case errors.As(err, &f):
+		return results.ExitUsage
+	case run != nil:
+		return run.Verdict.Outcome.ExitCode()
+	case errors.Is(err, context.Canceled):
+		return results.ExitInterrupted
+	case err != nil:
+		return results.ExitError
+	}
+	return results.ExitPass
+}
+
+// Summary writes a run for a person: the answer first, then the table, at most
+// 80 columns wide.
+func Summary(w io.Writer, run *results.Run) {}
