@@ -1,0 +1,175 @@
+package load
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Spec is a run of load: who sends what to whom, and when.
+type Spec struct {
+	// Client is one of Clients.
+	Client string
+	// Brokers are the bootstrap addresses, HOST:PORT.
+	Brokers []string
+	// Topics must exist when the run begins. Records already in them are left
+	// alone: the run starts from each partition's end.
+	Topics []Topic
+
+	Payload   Payload
+	Keys      Keys
+	Producers Producers
+	Consumers Consumers
+
+	// Phases follow one another without a gap. A last phase of kind Drain says
+	// how long to wait for what is still on its way; without one the wait is
+	// 10 s.
+	Phases []Phase
+	// Seed decides every random choice of payloads, keys and partitions.
+	Seed uint64
+
+	// Spin is how long a producer busy-waits before an intended start, in place
+	// of sleeping: more precise, at the price of CPU that the target may need.
+	// 0: it never does.
+	Spin time.Duration
+	// GiveUp ends the run with ErrTargetGone once records have been waiting and
+	// nothing was acknowledged for so long. 0: never; the phases' end bounds
+	// the run anyway.
+	GiveUp time.Duration
+	// SkipReadBack leaves records unread where there are no consumer groups.
+	// Otherwise they are read back once after the drain, for the ledger.
+	SkipReadBack bool
+
+	// OnPhase is called as a phase begins, with its index, and once with
+	// len(Phases) when the run is over. It holds up the bookkeeping, never the
+	// load. nil: nobody asks.
+	OnPhase func(phase int)
+	// OnSample is called about once a second. The sample's histograms are valid
+	// until it returns. nil: nobody asks.
+	OnSample func(Sample)
+	// Logger receives what a person should know while it runs; nil: discarded.
+	Logger *slog.Logger
+}
+
+// Topic is a topic and the number of its partitions.
+type Topic struct {
+	Name       string
+	Partitions int
+}
+
+// Generators of payloads.
+const (
+	JSONEvents = "json-events" // log-like events, about 4:1 compressible
+	Random     = "random"      // bytes of a stated compressibility
+	File       = "file"        // the lines of a file
+)
+
+// Payload says what the values are made of. They are generated before the run
+// into a pool which the run walks through, so that making them is not part of
+// what is measured.
+type Payload struct {
+	Generator string // JSONEvents, Random, File
+	// Sizes of the values in bytes; not used by File, where a value is a line.
+	Size Size
+	// Path of the file, for File.
+	Path string
+	// Compressibility is uncompressed size / compressed size, for Random: 1 is
+	// incompressible. 0: 1.
+	Compressibility float64
+	// PoolBytes bounds the pool. 0: 32 MiB.
+	PoolBytes int64
+}
+
+// Distributions of sizes.
+const (
+	Fixed     = "fixed"     // all Mean
+	Uniform   = "uniform"   // evenly between Min and Max
+	LogNormal = "lognormal" // around Mean, long tail, cut at Min and Max
+)
+
+// Size is a distribution of sizes in bytes.
+type Size struct {
+	Distribution   string // "": Fixed
+	Mean, Min, Max int    // Fixed uses Mean, Uniform uses Min and Max, LogNormal all three
+}
+
+// Distributions of keys. Uniform is one too.
+const (
+	NoKeys     = "none"        // null keys; partitions are filled a batch at a time
+	RoundRobin = "round-robin" // keys 0 to Count-1 in turn
+	Zipf       = "zipf"        // a few keys are frequent: key k has weight 1/(k+1)^Exponent
+)
+
+// Keys says which keys the records carry. A keyed record goes to the partition
+// that Kafka's own clients choose for its key (murmur2).
+type Keys struct {
+	Distribution string  // "": NoKeys
+	Count        int     // different keys
+	Exponent     float64 // Zipf; 0: 1.1
+}
+
+// Acks a producer may ask for.
+const (
+	AcksNone   int16 = 0
+	AcksLeader int16 = 1
+	AcksAll    int16 = -1
+)
+
+// Producers are Count clients which share the schedule evenly.
+type Producers struct {
+	Count       int
+	Acks        int16
+	Linger      time.Duration
+	BatchBytes  int    // batch.size; 0: 64 KiB
+	Compression string // none, gzip, snappy, lz4, zstd; "": none
+	Idempotent  bool
+	// MaxInFlight is the number of produce requests of one producer that may be
+	// unanswered. 0: the client's own default.
+	MaxInFlight int
+	// MaxBuffered is the number of records that one producer holds before its
+	// send call blocks. 0: the client's own default. Lean holds what is in
+	// flight, and no more.
+	MaxBuffered int
+	// Retries after a failed request, kgo only; -1: the client's default, which
+	// is to go on for ever. Without Idempotent, a retry may double records, and
+	// the ledger will say so.
+	Retries int
+}
+
+// Consumers are Groups, each of which reads everything once, by Members that
+// share the partitions among them. Members read partitions directly.
+type Consumers struct {
+	Groups, Members int
+	MinBytes        int           // fetch.min.bytes; 0: 1
+	MaxWait         time.Duration // fetch.max.wait; 0: 500 ms
+	FetchBytes      int           // fetch.max.bytes; 0: 8 MiB
+	PartitionBytes  int           // max.partition.fetch.bytes; 0: 1 MiB
+	// Records makes the lean consumer decode every record of every batch; kgo
+	// always does.
+	Records bool
+}
+
+// PhaseKind is what a phase is for.
+type PhaseKind int
+
+// The kinds of phases.
+const (
+	Warmup PhaseKind = iota // load that does not count
+	Steady                  // load that counts
+	Pause                   // nothing new is sent
+	Drain                   // nothing new is sent until all is seen, at most Len; last
+)
+
+func (k PhaseKind) String() string {
+	return [...]string{"warmup", "steady", "pause", "drain"}[k]
+}
+
+// Phase is a stretch of the run.
+type Phase struct {
+	Name string // "": its kind
+	Kind PhaseKind
+	Len  time.Duration
+	// Pacer is the schedule of the whole phase, over all producers. nil: closed
+	// loop, each producer sends as fast as the target takes it, and an event is
+	// intended to start when it does.
+	Pacer Pacer
+}
