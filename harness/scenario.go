@@ -1,24 +1,249 @@
 package harness
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"millrace/internal/knob"
+	"millrace/scenarios"
+)
 
 // Scenario is a checked scenario: every default filled in, every goal known.
 type Scenario struct {
 	Name, Question string
+	Seed           uint64
+	Topics         []Topic
+	Payload        Payload
+	Keys           Keys
+	Producers      Producers
+	Consumers      Consumers
+	Phases         []Phase
+	Goals          []Goal
+	Broker         map[string]string // knobs of a broker that we start
 }
 
-// Faults is everything that is wrong with a scenario, with its place in the
-// file. Commands exit with 2 on it.
+// Topic is created before the load begins.
+type Topic struct {
+	Name       string
+	Partitions int
+	Replicas   int // -1: the target's default
+	Config     map[string]string
+}
+
+// Payload says what the records' values are.
+type Payload struct {
+	Generator       string // json-events, random, file
+	Size            int64  // bytes of a value; a file's lines have their own
+	File            string
+	Compressibility float64 // of random: 0 none, 1 all one byte
+}
+
+// Keys says which keys the records bear, and so where they go.
+type Keys struct {
+	Distribution string // none, round-robin, uniform, zipf
+	Count        int
+	Skew         float64 // zipf's exponent
+}
+
+// Producers are the clients that load the target.
+type Producers struct {
+	Client      string // kgo: what an application sees; lean: pre-encoded batches on raw sockets
+	Count       int
+	Acks        string // all, 1, 0
+	Linger      time.Duration
+	BatchSize   int64
+	Compression string
+	InFlight    int // requests on a connection
+}
+
+// Consumers read what is produced, while it is produced.
+type Consumers struct {
+	Client   string
+	Groups   int // each sees every record
+	Members  int // of each group; partitions are dealt out among them
+	MinBytes int64
+	MaxBytes int64
+	MaxWait  time.Duration
+}
+
+// Kinds of phase.
+const (
+	Warmup = "warmup"
+	Steady = "steady"
+	Pause  = "pause"
+	Drain  = "drain"
+)
+
+var phaseKinds = []string{Warmup, Steady, Pause, Drain}
+
+// Phase is a stretch of the run.
+type Phase struct {
+	Kind    string
+	Name    string
+	Len     time.Duration // of a drain: the time it may take at most
+	Rate    float64       // records/s over all producers; 0: closed loop
+	rateSet bool
+}
+
+func defaults() *Scenario {
+	return &Scenario{
+		Seed:      1,
+		Payload:   Payload{Generator: "json-events", Size: 1 << 10, Compressibility: 0.5},
+		Keys:      Keys{Distribution: "none", Count: 10000, Skew: 1.1},
+		Producers: Producers{Client: "kgo", Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none", InFlight: 5},
+		Consumers: Consumers{Client: "kgo", Groups: 0, Members: 1, MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 500 * time.Millisecond},
+	}
+}
+
+const hour = time.Hour
+
+// fields declares the whole form.
+func (s *Scenario) fields() section {
+	p, k, pr, co := &s.Payload, &s.Keys, &s.Producers, &s.Consumers
+	return section{
+		{"name", "what the run directory and the reports call it: letters, digits, dashes", text(&s.Name)},
+		{"question", "what the run answers, in a sentence", text(&s.Question)},
+		{"seed", "of keys, payloads and partition choice; the same seed makes the same records", seedValue(&s.Seed)},
+		{"topics", "topics to create; records are dealt out over all partitions of all topics",
+			listOf("{name: events, partitions: 4}", &s.Topics, func() Topic { return Topic{Partitions: 1, Replicas: 1} },
+				func(t *Topic) value { return t.fields() }, func(t *Topic) string { return t.Name })},
+		{"payload", "the records' values", section{
+			{"generator", "json-events: made-up events with realistic fields; random: bytes with a stated compressibility; file: one record a line", word(&p.Generator, []string{"json-events", "random", "file"}, nil)},
+			{"size", "bytes of a value", size(&p.Size, 1, 64<<20)},
+			{"file", "the file whose lines are the records, over and over; implies generator: file", text(&p.File)},
+			{"compressibility", "of random: the share that a codec can take away", number(&p.Compressibility, 0, 1)},
+		}},
+		{"keys", "the records' keys; a key's hash picks its partition, none goes round", section{
+			{"distribution", "none, round-robin, uniform, or zipf: few keys make most records", word(&k.Distribution, []string{"none", "round-robin", "uniform", "zipf"}, nil)},
+			{"count", "how many different keys", count(&k.Count, 1, 100_000_000)},
+			{"skew", "zipf's exponent", number(&k.Skew, 1.0001, 10)},
+		}},
+		{"producers", "the clients that load the target", section{
+			{"client", "kgo: franz-go, what an application sees; lean: pre-encoded batches on raw sockets, what the broker can take", word(&pr.Client, []string{"kgo", "lean"}, nil)},
+			{"count", "clients, each with its own connections", count(&pr.Count, 1, 1000)},
+			{"acks", "when a record counts as written: all in-sync replicas, the leader (1), or nobody (0)", word(&pr.Acks, []string{"all", "1", "0"}, map[string]string{"-1": "all"})},
+			{"linger", "how long a batch waits for company", span(&pr.Linger, 0, time.Minute)},
+			{"batch.size", "largest batch", size(&pr.BatchSize, 128, 100<<20)},
+			{"compression", "codec of the batches", word(&pr.Compression, []string{"none", "gzip", "snappy", "lz4", "zstd"}, nil)},
+			{"max.in.flight", "requests on one connection that may be unanswered", count(&pr.InFlight, 1, 1000)},
+		}},
+		{"consumers", "the clients that read while the producers write", section{
+			{"client", "kgo or lean", word(&co.Client, []string{"kgo", "lean"}, nil)},
+			{"groups", "each group sees every record once; 0: nobody reads (the ledger reads back after the run)", count(&co.Groups, 0, 100)},
+			{"members", "of each group; the partitions are dealt out among them", count(&co.Members, 1, 1000)},
+			{"fetch.min.bytes", "a fetch waits for this much", size(&co.MinBytes, 1, 100<<20)},
+			{"fetch.max.bytes", "a fetch answers at most this much", size(&co.MaxBytes, 1, 1<<30)},
+			{"fetch.max.wait", "and waits at most this long", span(&co.MaxWait, 0, time.Minute)},
+		}},
+		{"phases", "what happens one after the other; only steady phases are counted",
+			listOf("{steady: 15s, rate: 50000/s}", &s.Phases, func() Phase { return Phase{} },
+				func(p *Phase) value { return phaseValue{p} }, func(p *Phase) string { return p.Name })},
+		{"goals", "what must hold, such as ack.p99 <= 20ms; over all steady phases, or `in` one of them",
+			listOf("throughput >= 49500/s", &s.Goals, func() Goal { return Goal{} },
+				func(g *Goal) value { return goalValue(g) }, func(g *Goal) string { return g.Figure })},
+		{"broker", "knobs of a broker that the lab starts (child, inprocess)",
+			dict{m: &s.Broker, check: checkKnob, known: knobNames}},
+	}
+}
+
+func (t *Topic) fields() section {
+	return section{
+		{"name", "the topic's name", text(&t.Name)},
+		{"partitions", "partitions", count(&t.Partitions, 1, 100_000)},
+		{"replicas", "replication factor; -1: the target's default", count(&t.Replicas, -1, 100)},
+		{"config", "topic settings, such as retention.ms", dict{m: &t.Config}},
+	}
+}
+
+// phaseValue is a phase: a section whose one kind key holds the length.
+type phaseValue struct{ p *Phase }
+
+func (v phaseValue) section() section {
+	p := v.p
+	kind := func(kind, doc string) field {
+		l := span(&p.Len, 100*time.Millisecond, 240*hour)
+		parse := l.parse
+		l.parse = func(s string) error {
+			if p.Kind != "" && p.Kind != kind {
+				return fmt.Errorf("a phase is of one kind, and this one is already a %s", p.Kind)
+			}
+			p.Kind = kind
+			return parse(s)
+		}
+		show := l.show
+		l.show = func() string {
+			if p.Kind != kind {
+				return ""
+			}
+			return show()
+		}
+		return field{kind, doc, l}
+	}
+	return section{
+		kind(Warmup, "load that is not counted, for this long; at the rate of the next steady phase unless it has its own"),
+		kind(Steady, "load that is counted, for this long"),
+		kind(Pause, "no load, for this long"),
+		kind(Drain, "no load, until every consumer has seen every record, for this long at most"),
+		{"rate", "records per second over all producers, on a schedule that is fixed before the run; max: closed loop, as fast as the target takes it", rate(&p.Rate, &p.rateSet)},
+		{"name", "what goals and reports call the phase; default: its kind", text(&p.Name)},
+	}
+}
+
+func (v phaseValue) decode(d *decoder, n *yaml.Node, path string) {
+	before := len(d.faults)
+	v.section().decode(d, n, path)
+	if v.p.Kind == "" && len(d.faults) == before {
+		d.fault(n, "%s is of no kind: one of the keys %s must be there", path, strings.Join(phaseKinds, ", "))
+	}
+	if v.p.Name == "" {
+		v.p.Name = v.p.Kind
+	}
+}
+
+func (v phaseValue) encode() *yaml.Node     { return v.section().encode() }
+func (v phaseValue) schema() map[string]any { return v.section().schema() }
+
+// override takes phases.steady=20s (its length) beside phases.steady.rate.
+func (v phaseValue) override(d *decoder, path, at, text string) bool {
+	if path == "" {
+		path = v.p.Kind
+	}
+	return override(d, v.section(), path, at, text)
+}
+
+// Faults is everything that is wrong with a scenario, each with its place in
+// the file. Commands exit with 2 on it.
 type Faults struct{ List []string }
 
-func (f *Faults) Error() string { return "" }
+func (f *Faults) Error() string { return strings.Join(f.List, "\n") }
 
 // Load reads a scenario of the library or a file, applies the settings
 // (path=value: a scenario path such as producers.acks, or a broker knob) and
 // checks the whole. The error is *Faults where the scenario or a setting is at
 // fault.
 func Load(nameOrFile string, sets []string) (*Scenario, error) {
-	return nil, errors.New("not built yet")
+	if text, ok := scenarios.Text(nameOrFile); ok {
+		return parse(nameOrFile+".yaml", text, sets)
+	}
+	text, err := os.ReadFile(nameOrFile)
+	switch {
+	case err == nil:
+		return parse(nameOrFile, text, sets)
+	case errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(nameOrFile, "./"+string(filepath.Separator)):
+		return nil, &Faults{[]string{fmt.Sprintf("no scenario %q in the library, and no such file%s; `millrace scenarios` lists the library",
+			nameOrFile, knob.Suggest(nameOrFile, scenarios.Names()))}}
+	case errors.Is(err, os.ErrNotExist):
+		return nil, &Faults{[]string{fmt.Sprintf("%s: no such file", nameOrFile)}}
+	}
+	return nil, &Faults{[]string{err.Error()}}
 }
 
 // Validate checks a scenario file; nil: it is sound.
@@ -28,10 +253,81 @@ func Validate(file string) error { _, err := Load(file, nil); return err }
 type Entry struct{ Name, Question string }
 
 // Library lists the scenarios of the library.
-func Library() []Entry { return nil }
+func Library() []Entry {
+	var entries []Entry
+	for _, name := range scenarios.Names() {
+		text, _ := scenarios.Text(name)
+		var head struct{ Question string }
+		_ = yaml.Unmarshal(text, &head)
+		entries = append(entries, Entry{name, head.Question})
+	}
+	return entries
+}
 
-// Plan is what a scenario will do and need.
-type Plan struct{}
+func parse(file string, text []byte, sets []string) (*Scenario, error) {
+	d := &decoder{file: file, at: map[string]*yaml.Node{}}
+	s := defaults()
+	var doc yaml.Node
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil {
+		return nil, &Faults{[]string{fmt.Sprintf("%s: no sound YAML: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))}}
+	}
+	form := s.fields()
+	form.decode(d, doc.Content[0], "")
+	for _, set := range sets {
+		d.apply(form, set)
+	}
+	d.set = ""
+	s.settle()
+	s.check(d)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
 
-// Plan works out what the scenario needs.
-func (s *Scenario) Plan() (*Plan, error) { return &Plan{}, nil }
+// apply carries out one setting: a scenario path, or else a broker knob.
+func (d *decoder) apply(form section, set string) {
+	path, text, ok := strings.Cut(set, "=")
+	d.set = set
+	switch {
+	case !ok:
+		d.fault(nil, "a setting is path=value")
+	case override(d, form, path, "", text):
+	case isKnob(path):
+		override(d, form, "broker."+path, "", text)
+	default:
+		d.fault(nil, "unknown setting %q: neither a scenario path nor a broker knob%s", path,
+			knob.Suggest(path, append(knobNames(), form.paths("")...)))
+	}
+}
+
+// paths lists what --set takes, lists by their name and not their elements.
+func (s section) paths(prefix string) []string {
+	var paths []string
+	for _, f := range s {
+		paths = append(paths, join(prefix, f.key))
+		if sub, ok := f.val.(section); ok {
+			paths = append(paths, sub.paths(join(prefix, f.key))...)
+		}
+	}
+	return paths
+}
+
+// YAML is the scenario as resolved: every default filled in.
+func (s *Scenario) YAML() []byte {
+	n := s.fields().encode()
+	for i := 1; i < len(n.Content); i += 2 {
+		if n.Content[i].Kind == yaml.MappingNode {
+			n.Content[i].Style = yaml.FlowStyle
+		}
+	}
+	var buf bytes.Buffer
+	e := yaml.NewEncoder(&buf)
+	e.SetIndent(2)
+	if err := e.Encode(n); err != nil {
+		panic("BUG: a scenario that cannot be written: " + err.Error())
+	}
+	return buf.Bytes()
+}
+
+var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)

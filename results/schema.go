@@ -116,7 +116,7 @@ type Flow struct {
 	Records  int64   `json:"records"`
 	Bytes    int64   `json:"bytes"`
 	Rate     float64 `json:"records_per_s"`
-	Byterate float64 `json:"bytes_per_s"`
+	ByteRate float64 `json:"bytes_per_s"`
 }
 
 // Histogram names, in the order in which they are shown.

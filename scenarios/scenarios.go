@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-//go:embed *.yaml
+//go:embed *.yaml schema.json
 var files embed.FS
 
 // Names lists the library, sorted.
@@ -17,7 +17,9 @@ func Names() []string {
 	entries, _ := fs.ReadDir(files, ".")
 	var names []string
 	for _, e := range entries {
-		names = append(names, strings.TrimSuffix(e.Name(), ".yaml"))
+		if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok {
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	return names
@@ -27,4 +29,14 @@ func Names() []string {
 func Text(name string) ([]byte, bool) {
 	b, err := files.ReadFile(name + ".yaml")
 	return b, err == nil
+}
+
+// Schema is the JSON Schema of a scenario file, for editors. It is made from
+// the harness's own declaration of the form; a test fails when it is stale.
+func Schema() []byte {
+	b, err := files.ReadFile("schema.json")
+	if err != nil {
+		panic("BUG: " + err.Error())
+	}
+	return b
 }

@@ -1,0 +1,157 @@
+package harness
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"millrace/internal/knob"
+)
+
+// settle fills in what follows from the rest: a file payload, the rate of a
+// warm-up, the names of phases that share a kind.
+func (s *Scenario) settle() {
+	if s.Payload.File != "" {
+		s.Payload.Generator = "file"
+	}
+	names := map[string]int{}
+	for i := range s.Phases {
+		p := &s.Phases[i]
+		names[p.Name]++
+		if n := names[p.Name]; n > 1 && p.Name == p.Kind {
+			p.Name = fmt.Sprintf("%s-%d", p.Kind, n)
+		}
+		if p.Kind == Warmup && !p.rateSet {
+			if next := s.nextSteady(i); next != nil && next.rateSet {
+				p.Rate, p.rateSet = next.Rate, true
+			}
+		}
+	}
+}
+
+func (s *Scenario) nextSteady(i int) *Phase {
+	for ; i < len(s.Phases); i++ {
+		if s.Phases[i].Kind == Steady {
+			return &s.Phases[i]
+		}
+	}
+	return nil
+}
+
+// steady lists the phases that count.
+func (s *Scenario) steady() []Phase {
+	var list []Phase
+	for _, p := range s.Phases {
+		if p.Kind == Steady {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// check is what no single field can see.
+func (s *Scenario) check(d *decoder) {
+	switch {
+	case s.Name == "":
+		d.faultAt("", "the scenario has no name")
+	case !nameForm.MatchString(s.Name):
+		d.faultAt("name", "name: %q has more than small letters, digits, dots and dashes", s.Name)
+	}
+	if s.Question == "" {
+		d.faultAt("", "the scenario has no question: what should a run answer?")
+	}
+	s.checkTopics(d)
+	s.checkPayload(d)
+	s.checkPhases(d)
+	for i := range s.Goals {
+		s.Goals[i].check(s, d, fmt.Sprintf("goals.%d", i))
+	}
+	if len(s.Broker) > 0 {
+		if err := validateKnobs(s.Broker); err != nil {
+			d.faultAt("broker", "%v", err)
+		}
+	}
+}
+
+func (s *Scenario) checkTopics(d *decoder) {
+	if len(s.Topics) == 0 {
+		d.faultAt("topics", "the scenario has no topics (write topics: [{name: events, partitions: 4}])")
+	}
+	seen := map[string]bool{}
+	for i, t := range s.Topics {
+		at := fmt.Sprintf("topics.%d", i)
+		switch {
+		case t.Name == "":
+			d.faultAt(at, "%s has no name", at)
+		case seen[t.Name]:
+			d.faultAt(at, "there are two topics %q", t.Name)
+		}
+		seen[t.Name] = true
+	}
+}
+
+func (s *Scenario) checkPayload(d *decoder) {
+	p := s.Payload
+	if p.Generator == "file" && d.at["payload.file"] == nil {
+		d.faultAt("payload.generator", "payload.file is missing: say which file's lines are the records (--set payload.file=/var/log/dpkg.log)")
+	}
+	if p.File != "" {
+		if info, err := os.Stat(p.File); err != nil {
+			d.faultAt("payload.file", "payload.file: %v", err)
+		} else if info.IsDir() {
+			d.faultAt("payload.file", "payload.file: %s is a directory", p.File)
+		} else if info.Size() == 0 {
+			d.faultAt("payload.file", "payload.file: %s is empty", p.File)
+		}
+	}
+	if limit := s.Producers.BatchSize; p.Generator != "file" && p.Size > limit {
+		d.faultAt("payload.size", "payload.size: a record of %s does not fit a batch.size of %s",
+			knob.FormatBytes(p.Size), knob.FormatBytes(limit))
+	}
+	if s.Producers.Acks == "0" {
+		for i, g := range s.Goals {
+			if g.histogram() == "ack" || g.histogram() == "service" {
+				at := fmt.Sprintf("goals.%d", i)
+				d.faultAt(at, "%s: with producers.acks 0 nothing is acknowledged, so %s cannot be measured", at, g.Figure)
+			}
+		}
+	}
+}
+
+func (s *Scenario) checkPhases(d *decoder) {
+	if len(s.Phases) == 0 {
+		d.faultAt("phases", "the scenario has no phases (write phases: [{warmup: 3s}, {steady: 15s, rate: 50000/s}, {drain: 10s}])")
+		return
+	}
+	seen := map[string]bool{}
+	steady := 0
+	var total time.Duration
+	for i, p := range s.Phases {
+		at := fmt.Sprintf("phases.%d", i)
+		if seen[p.Name] && p.Name != "" {
+			d.faultAt(at, "there are two phases %q", p.Name)
+		}
+		seen[p.Name] = true
+		total += p.Len
+		switch p.Kind {
+		case Steady:
+			steady++
+			if !p.rateSet {
+				d.faultAt(at, "%s: a steady phase needs its rate (write rate: 50000/s, or rate: max for a closed loop)", at)
+			}
+		case Drain, Pause:
+			if p.rateSet {
+				d.faultAt(at, "%s: a %s has no rate", at, p.Kind)
+			}
+			if p.Kind == Drain && i != len(s.Phases)-1 {
+				d.faultAt(at, "%s: a drain comes last", at)
+			}
+		}
+	}
+	if steady == 0 {
+		d.faultAt("phases", "phases: no steady phase, so nothing would be counted (write {steady: 15s, rate: 50000/s})")
+	}
+	if total > 240*hour {
+		d.faultAt("phases", "phases: together longer than ten days")
+	}
+}
