@@ -80,6 +80,14 @@ type EpochEnd struct {
 	EndOffset int64
 }
 
+func (e *EpochEnd) decode(v *reader, field string) {
+	e.Epoch, e.EndOffset = v.int32(field), v.int64(field)
+	if e.Known = e.Epoch != -1 || e.EndOffset != -1; !e.Known {
+		*e = EpochEnd{} // sent, and yet says nothing
+	}
+	v.skipTags(field)
+}
+
 const (
 	minFetchTopicResponse     = 1 + 1 + 1
 	minFetchPartitionResponse = 4 + 2 + 8 + 8 + 1 + 1
@@ -264,8 +272,7 @@ func (p *FetchPartitionResponse) decode(b *reader, version int16) {
 		number, v := b.tag("topics.partitions.tags")
 		switch number {
 		case 0:
-			p.Diverging = EpochEnd{Known: true, Epoch: v.int32("topics.partitions.diverging epoch"), EndOffset: v.int64("topics.partitions.diverging epoch")}
-			v.skipTags("topics.partitions.diverging epoch.tags")
+			p.Diverging.decode(&v, "topics.partitions.diverging epoch")
 		case 1:
 			p.Leader.decode(&v, "topics.partitions.current leader")
 		}

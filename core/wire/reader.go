@@ -13,7 +13,19 @@ type reader struct {
 	response bool
 	key      int16
 	version  int16
+
+	elements int // of all arrays so far
+	ntags    int // so far
 }
+
+// A message may not have more array elements, nor more tagged fields, than
+// this, however many bytes back them: a structure in memory is several times
+// its smallest encoding. No broker of this kind has as many partitions, and no
+// client sends tags in bulk.
+const (
+	maxElements = 1 << 18
+	maxTags     = 1 << 10
+)
 
 func (r *reader) left() int { return len(r.src) - r.off }
 
@@ -176,6 +188,10 @@ func (r *reader) nullableArray(field string, min int) int {
 		r.truncated(field, at, n*min)
 		return 0
 	}
+	if r.elements += max(n, 0); r.elements > maxElements {
+		r.malformed(field, at, "more than 262144 array elements in one message")
+		return 0
+	}
 	return n
 }
 
@@ -201,6 +217,10 @@ func (r *reader) tags(field string) int {
 		r.truncated(field, at, n*2)
 		return 0
 	}
+	if r.ntags += n; r.ntags > maxTags {
+		r.malformed(field, at, "more than 1024 tagged fields in one message")
+		return 0
+	}
 	return n
 }
 
@@ -218,8 +238,9 @@ func (r *reader) tag(field string) (number uint32, value reader) {
 	return number, value
 }
 
-// adopt takes over the error of a tag's value.
+// adopt takes over the counts and the error of a tag's value.
 func (r *reader) adopt(value *reader) {
+	r.elements, r.ntags = value.elements, value.ntags
 	if value.err != nil && r.err == nil {
 		r.err = value.err
 		r.off = len(r.src)

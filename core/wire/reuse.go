@@ -59,7 +59,10 @@ func (l *LeaderHint) append(dst []byte, tag uint32) []byte {
 }
 
 func (l *LeaderHint) decode(v *reader, field string) {
-	*l = LeaderHint{Known: true, ID: v.int32(field), Epoch: v.int32(field)}
+	l.ID, l.Epoch = v.int32(field), v.int32(field)
+	if l.Known = l.ID != -1 || l.Epoch != -1; !l.Known {
+		*l = LeaderHint{} // sent, and yet says nothing
+	}
 	v.skipTags(field)
 }
 
