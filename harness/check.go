@@ -3,6 +3,7 @@ package harness
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"millrace/internal/knob"
@@ -14,6 +15,9 @@ func (s *Scenario) settle() {
 	if s.Payload.File != "" {
 		s.Payload.Generator = "file"
 	}
+	if s.Producers.Idempotence == "" {
+		s.Producers.Idempotence = strconv.FormatBool(s.Client == "kgo" && s.Producers.Acks == "all")
+	}
 	names := map[string]int{}
 	for i := range s.Phases {
 		p := &s.Phases[i]
@@ -23,7 +27,7 @@ func (s *Scenario) settle() {
 		}
 		if p.Kind == Warmup && !p.rateSet {
 			if next := s.nextSteady(i); next != nil && next.rateSet {
-				p.Rate, p.rateSet = next.Rate, true
+				p.Rate, p.rateSet = next.Rate, true // of a ramp: where it starts
 			}
 		}
 	}
@@ -107,6 +111,19 @@ func (s *Scenario) checkPayload(d *decoder) {
 	if limit := s.Producers.BatchSize; p.Generator != "file" && p.Size > limit {
 		d.faultAt("payload.size", "payload.size: a record of %s does not fit a batch.size of %s",
 			knob.FormatBytes(p.Size), knob.FormatBytes(limit))
+	}
+	if p.Sizes != "fixed" && p.MinSize > p.MaxSize {
+		d.faultAt("payload.size.min", "payload.size.min: %s is above the size.max of %s",
+			knob.FormatBytes(p.MinSize), knob.FormatBytes(p.MaxSize))
+	}
+	if s.Producers.Idempotence == "true" {
+		if s.Client != "kgo" {
+			d.faultAt("producers.idempotence", "producers.idempotence: only the kgo client has it")
+		} else if s.Producers.Acks != "all" {
+			d.faultAt("producers.idempotence", "producers.idempotence: needs acks all, not %s", s.Producers.Acks)
+		} else if s.Producers.InFlight > 5 {
+			d.faultAt("producers.max.in.flight", "producers.max.in.flight: at most 5 with idempotence, not %d", s.Producers.InFlight)
+		}
 	}
 	if s.Producers.Acks == "0" {
 		for i, g := range s.Goals {

@@ -337,7 +337,7 @@ func meanRate(phases []Phase) (float64, bool) {
 		if p.Rate == maxRate && (p.Kind == Steady || p.Kind == Warmup) {
 			return 0, false
 		}
-		records += p.Rate * p.Len.Seconds()
+		records += p.records()
 		total += p.Len
 	}
 	if total == 0 {

@@ -11,15 +11,16 @@ import (
 
 // Plan is what a scenario will do and need, worked out before anything runs.
 type Plan struct {
-	Scenario   *Scenario
-	Duration   time.Duration // every phase in full; starting, auditing and checking come on top
-	Records    float64       // produced over the whole run; of a closed loop an estimate
-	Bytes      float64       // their keys and values
-	Disk       float64       // what the target may write at most, one replica: nothing is taken off for compression
-	DiskFree   float64       // where a target that we start puts its data
-	DataDir    string
-	ClosedLoop bool     // the volume follows the target's speed: Records is a guess
-	Warnings   []string // what will keep a goal from being judged
+	Scenario   *Scenario     `json:"-"`
+	Name       string        `json:"scenario"`
+	Duration   time.Duration `json:"duration_ns"` // every phase in full; starting, auditing and checking come on top
+	Records    float64       `json:"records"`     // produced over the whole run
+	Bytes      float64       `json:"bytes"`       // their values
+	Disk       float64       `json:"disk_bytes"`  // what the target may write at most, one replica: nothing is taken off for compression
+	DiskFree   float64       `json:"disk_free_bytes"`
+	DataDir    string        `json:"data_dir"`    // where a target that we start puts its data
+	ClosedLoop bool          `json:"closed_loop"` // the volume follows the target's speed: Records is a guess
+	Warnings   []string      `json:"warnings"`    // what will keep the run from answering
 }
 
 // guessRate is what a closed loop is taken to reach when only a plan is asked
@@ -38,7 +39,7 @@ func (s *Scenario) planIn(dataDir string) (*Plan, error) {
 	if dataDir == "" {
 		dataDir = os.TempDir()
 	}
-	p := &Plan{Scenario: s, DataDir: dataDir}
+	p := &Plan{Scenario: s, Name: s.Name, DataDir: dataDir, Warnings: []string{}}
 	size, err := s.meanSize()
 	if err != nil {
 		return nil, err
@@ -48,12 +49,11 @@ func (s *Scenario) planIn(dataDir string) (*Plan, error) {
 		if ph.Kind != Warmup && ph.Kind != Steady {
 			continue
 		}
-		r := ph.Rate
-		if r == maxRate {
+		if ph.Rate == maxRate {
 			p.ClosedLoop = true
-			r = guessBytesPerSecond / (size + recordOverhead)
+			ph.Rate = guessBytesPerSecond / (size + recordOverhead)
 		}
-		p.Records += r * ph.Len.Seconds()
+		p.Records += ph.records()
 	}
 	p.Bytes = p.Records * size
 	p.Disk = p.Records * (size + recordOverhead)
@@ -86,7 +86,7 @@ func (p *Plan) warnSamples(g Goal) {
 		if ph.Rate == maxRate {
 			return
 		}
-		records += ph.Rate * ph.Len.Seconds()
+		records += ph.records()
 	}
 	if need := samplesFor(percent); records < need {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s: %s records are too few to tell p%v (%s are needed); it will be INCONCLUSIVE",
@@ -118,9 +118,8 @@ func (s *Scenario) meanSize() (float64, error) {
 	return float64(n) / float64(max(lines, 1)), nil
 }
 
-// WriteTo writes the plan for a person.
-func (p *Plan) WriteTo(w io.Writer) (int64, error) {
-	c := &counter{w: w}
+// Write writes the plan for a person.
+func (p *Plan) Write(c io.Writer) {
 	s := p.Scenario
 	about := ""
 	if p.ClosedLoop {
@@ -133,6 +132,8 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 			fmt.Fprintf(c, "  %-10s at most %s\n", ph.Name, formatSpan(ph.Len))
 		case ph.Kind == Pause:
 			fmt.Fprintf(c, "  %-10s %s\n", ph.Name, formatSpan(ph.Len))
+		case ph.RateTo > 0:
+			fmt.Fprintf(c, "  %-10s %s, from %s to %s records/s\n", ph.Name, formatSpan(ph.Len), formatCount(ph.Rate), formatCount(ph.RateTo))
 		case ph.Rate == maxRate:
 			fmt.Fprintf(c, "  %-10s %s, as fast as the target takes it\n", ph.Name, formatSpan(ph.Len))
 		default:
@@ -148,22 +149,4 @@ func (p *Plan) WriteTo(w io.Writer) (int64, error) {
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(c, "\n  warning: %s\n", warning)
 	}
-	return c.n, c.err
-}
-
-// counter counts what is written and keeps the first error.
-type counter struct {
-	w   io.Writer
-	n   int64
-	err error
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	if c.err != nil {
-		return 0, c.err
-	}
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	c.err = err
-	return n, err
 }

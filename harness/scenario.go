@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"millrace/harness/load"
 	"millrace/internal/knob"
 	"millrace/scenarios"
 )
@@ -20,6 +21,7 @@ import (
 type Scenario struct {
 	Name, Question string
 	Seed           uint64
+	Client         string // kgo: what an application sees; lean: pre-encoded batches on raw sockets
 	Topics         []Topic
 	Payload        Payload
 	Keys           Keys
@@ -40,10 +42,12 @@ type Topic struct {
 
 // Payload says what the records' values are.
 type Payload struct {
-	Generator       string // json-events, random, file
-	Size            int64  // bytes of a value; a file's lines have their own
-	File            string
-	Compressibility float64 // of random: 0 none, 1 all one byte
+	Generator        string // json-events, random, file
+	Size             int64  // bytes of a value, the mean of those that vary; a file's lines have their own
+	Sizes            string // fixed, uniform, lognormal
+	MinSize, MaxSize int64
+	File             string
+	Compressibility  float64 // of random: size before / size after; 1 is incompressible
 }
 
 // Keys says which keys the records bear, and so where they go.
@@ -55,23 +59,25 @@ type Keys struct {
 
 // Producers are the clients that load the target.
 type Producers struct {
-	Client      string // kgo: what an application sees; lean: pre-encoded batches on raw sockets
 	Count       int
 	Acks        string // all, 1, 0
 	Linger      time.Duration
 	BatchSize   int64
 	Compression string
-	InFlight    int // requests on a connection
+	InFlight    int    // requests on a connection
+	Buffered    int    // records a producer holds before its send call blocks; 0: the client's own default
+	Idempotence string // true, false; empty until settled
 }
 
 // Consumers read what is produced, while it is produced.
 type Consumers struct {
-	Client   string
-	Groups   int // each sees every record
-	Members  int // of each group; partitions are dealt out among them
-	MinBytes int64
-	MaxBytes int64
-	MaxWait  time.Duration
+	Groups         int // each sees every record
+	Members        int // of each group; partitions are dealt out among them
+	MinBytes       int64
+	MaxBytes       int64
+	PartitionBytes int64
+	MaxWait        time.Duration
+	Records        string // true: look at every record also with the lean client
 }
 
 // Kinds of phase.
@@ -90,16 +96,18 @@ type Phase struct {
 	Name    string
 	Len     time.Duration // of a drain: the time it may take at most
 	Rate    float64       // records/s over all producers; 0: closed loop
+	RateTo  float64       // a ramp: the rate at the phase's end; 0: none
 	rateSet bool
 }
 
 func defaults() *Scenario {
 	return &Scenario{
 		Seed:      1,
-		Payload:   Payload{Generator: "json-events", Size: 1 << 10, Compressibility: 0.5},
+		Client:    "kgo",
+		Payload:   Payload{Generator: "json-events", Size: 1 << 10, Sizes: "fixed", MinSize: 1, MaxSize: 1 << 20, Compressibility: 2},
 		Keys:      Keys{Distribution: "none", Count: 10000, Skew: 1.1},
-		Producers: Producers{Client: "kgo", Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none", InFlight: 5},
-		Consumers: Consumers{Client: "kgo", Groups: 0, Members: 1, MinBytes: 1, MaxBytes: 1 << 20, MaxWait: 500 * time.Millisecond},
+		Producers: Producers{Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none", InFlight: 5},
+		Consumers: Consumers{Groups: 0, Members: 1, MinBytes: 1, MaxBytes: 8 << 20, PartitionBytes: 1 << 20, Records: "false", MaxWait: 500 * time.Millisecond},
 	}
 }
 
@@ -112,14 +120,18 @@ func (s *Scenario) fields() section {
 		{"name", "what the run directory and the reports call it: letters, digits, dashes", text(&s.Name)},
 		{"question", "what the run answers, in a sentence", text(&s.Question)},
 		{"seed", "of keys, payloads and partition choice; the same seed makes the same records", seedValue(&s.Seed)},
+		{"client", "kgo: franz-go, what an application sees; lean: pre-encoded batches on raw sockets, what the broker can take", word(&s.Client, load.Clients(), nil)},
 		{"topics", "topics to create; records are dealt out over all partitions of all topics",
 			listOf("{name: events, partitions: 4}", &s.Topics, func() Topic { return Topic{Partitions: 1, Replicas: 1} },
 				func(t *Topic) value { return t.fields() }, func(t *Topic) string { return t.Name })},
 		{"payload", "the records' values", section{
 			{"generator", "json-events: made-up events with realistic fields; random: bytes with a stated compressibility; file: one record a line", word(&p.Generator, []string{"json-events", "random", "file"}, nil)},
-			{"size", "bytes of a value", size(&p.Size, 1, 64<<20)},
+			{"size", "bytes of a value; the mean where sizes vary", size(&p.Size, 1, 64<<20)},
+			{"sizes", "how sizes vary: fixed, uniform between size.min and size.max, or lognormal, cut at both", word(&p.Sizes, []string{"fixed", "uniform", "lognormal"}, nil)},
+			{"size.min", "smallest value where sizes vary", size(&p.MinSize, 1, 64<<20)},
+			{"size.max", "largest value where sizes vary", size(&p.MaxSize, 1, 64<<20)},
 			{"file", "the file whose lines are the records, over and over; implies generator: file", text(&p.File)},
-			{"compressibility", "of random: the share that a codec can take away", number(&p.Compressibility, 0, 1)},
+			{"compressibility", "of random: size before / size after compression; 1 is incompressible", number(&p.Compressibility, 1, 1000)},
 		}},
 		{"keys", "the records' keys; a key's hash picks its partition, none goes round", section{
 			{"distribution", "none, round-robin, uniform, or zipf: few keys make most records", word(&k.Distribution, []string{"none", "round-robin", "uniform", "zipf"}, nil)},
@@ -127,21 +139,23 @@ func (s *Scenario) fields() section {
 			{"skew", "zipf's exponent", number(&k.Skew, 1.0001, 10)},
 		}},
 		{"producers", "the clients that load the target", section{
-			{"client", "kgo: franz-go, what an application sees; lean: pre-encoded batches on raw sockets, what the broker can take", word(&pr.Client, []string{"kgo", "lean"}, nil)},
 			{"count", "clients, each with its own connections", count(&pr.Count, 1, 1000)},
 			{"acks", "when a record counts as written: all in-sync replicas, the leader (1), or nobody (0)", word(&pr.Acks, []string{"all", "1", "0"}, map[string]string{"-1": "all"})},
 			{"linger", "how long a batch waits for company", span(&pr.Linger, 0, time.Minute)},
 			{"batch.size", "largest batch", size(&pr.BatchSize, 128, 100<<20)},
 			{"compression", "codec of the batches", word(&pr.Compression, []string{"none", "gzip", "snappy", "lz4", "zstd"}, nil)},
 			{"max.in.flight", "requests on one connection that may be unanswered", count(&pr.InFlight, 1, 1000)},
+			{"max.buffered", "records a producer holds before its send call blocks; 0: the client's own default", count(&pr.Buffered, 0, 100_000_000)},
+			{"idempotence", "the broker drops what a retry doubled; default: true for kgo with acks all", toggle(&pr.Idempotence)},
 		}},
 		{"consumers", "the clients that read while the producers write", section{
-			{"client", "kgo or lean", word(&co.Client, []string{"kgo", "lean"}, nil)},
 			{"groups", "each group sees every record once; 0: nobody reads (the ledger reads back after the run)", count(&co.Groups, 0, 100)},
 			{"members", "of each group; the partitions are dealt out among them", count(&co.Members, 1, 1000)},
 			{"fetch.min.bytes", "a fetch waits for this much", size(&co.MinBytes, 1, 100<<20)},
 			{"fetch.max.bytes", "a fetch answers at most this much", size(&co.MaxBytes, 1, 1<<30)},
+			{"max.partition.fetch.bytes", "of which one partition gets at most this much", size(&co.PartitionBytes, 1, 1<<30)},
 			{"fetch.max.wait", "and waits at most this long", span(&co.MaxWait, 0, time.Minute)},
+			{"records", "true: the lean client decodes every record, as kgo always does; false: batches only", toggle(&co.Records)},
 		}},
 		{"phases", "what happens one after the other; only steady phases are counted",
 			listOf("{steady: 15s, rate: 50000/s}", &s.Phases, func() Phase { return Phase{} },
@@ -192,7 +206,7 @@ func (v phaseValue) section() section {
 		kind(Steady, "load that is counted, for this long"),
 		kind(Pause, "no load, for this long"),
 		kind(Drain, "no load, until every consumer has seen every record, for this long at most"),
-		{"rate", "records per second over all producers, on a schedule that is fixed before the run; max: closed loop, as fast as the target takes it", rate(&p.Rate, &p.rateSet)},
+		{"rate", "records per second over all producers, on a schedule that is fixed before the run; 1000/s to 5000/s: a ramp; max: closed loop, as fast as the target takes it", rate(&p.Rate, &p.RateTo, &p.rateSet)},
 		{"name", "what goals and reports call the phase; default: its kind", text(&p.Name)},
 	}
 }
@@ -331,3 +345,12 @@ func (s *Scenario) YAML() []byte {
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+
+// records is how many records the phase's schedule holds; of a closed loop 0.
+func (p Phase) records() float64 {
+	rate := p.Rate
+	if p.RateTo > 0 {
+		rate = (p.Rate + p.RateTo) / 2
+	}
+	return rate * p.Len.Seconds()
+}

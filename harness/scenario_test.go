@@ -54,6 +54,12 @@ func TestParseFaults(t *testing.T) {
 			`x.yaml:7:43: phases.1.rate: "50k" has no unit (write 50k/s)`},
 		{"rate that is none", "1000/s", "fast",
 			`x.yaml:7:43: phases.1.rate: "fast" is no rate (write 50000/s, 50k/s or max)`},
+		{"idempotence with acks 1", "count: 2", "acks: 1, idempotence: true",
+			"x.yaml:5:35: producers.idempotence: needs acks all, not 1"},
+		{"ramp", "1000/s", "1000/s to 5k",
+			`x.yaml:7:43: phases.1.rate: "5k" has no unit (write 5k/s)`},
+		{"goal above a ramp", "1000/s", "100/s to 1000/s",
+			`x.yaml:8:9: goals.0: throughput >= 990/s: impossible: the schedule offers 550/s`},
 		{"enum", "count: 2", "acks: al",
 			`x.yaml:5:19: producers.acks: "al" is none of all, 1, 0 (did you mean "all"?)`},
 		{"count out of bounds", "count: 2", "count: 0",
@@ -188,8 +194,7 @@ func TestPlan(t *testing.T) {
 	require.Len(t, p.Warnings, 1)
 	require.Contains(t, p.Warnings[0], "the disk may fill up")
 	var b strings.Builder
-	_, err = p.WriteTo(&b)
-	require.NoError(t, err)
+	p.Write(&b)
 	require.Contains(t, b.String(), "steady     216h0m0s at 1,000,000 records/s")
 }
 
