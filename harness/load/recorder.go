@@ -170,4 +170,3 @@ func phaseStarts(phases []Phase) (starts []time.Duration, end time.Duration) {
 	}
 	return starts, end
 }
-
