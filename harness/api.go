@@ -13,11 +13,14 @@ type RunOptions struct {
 	Scenario *Scenario
 	Target   string   // child (default), inprocess, external:HOST:PORT, command:FILE
 	Profile  []string // cpu, heap, allocs, mutex, block, goroutine; of the target
+	Binary   string   // the millrace that child runs; default: this one
 	OutDir   string   // where run directories go; default results/runs
 	DataDir  string   // parent of the target's fresh data directory; default: the system's temporary one
 
 	Progress io.Writer // live progress; nil: none
 	TTY      bool      // Progress is a terminal: one line that is rewritten, else plain lines
+
+	prefix string // before each line of progress: which round of a comparison this is
 }
 
 // Run carries the scenario out once and stores the run directory. The run is
@@ -25,7 +28,13 @@ type RunOptions struct {
 // cancelled (its outcome is then INTERRUPTED); a nil run means that nothing
 // was.
 func Run(ctx context.Context, o RunOptions) (*results.Run, error) {
-	return nil, errors.New("not built yet")
+	if o.Target == "" {
+		o.Target = "child"
+	}
+	if o.OutDir == "" {
+		o.OutDir = "results/runs"
+	}
+	return execute(ctx, o)
 }
 
 // ExitCode is what a command that ends with the run and error exits with.
@@ -43,7 +52,3 @@ func ExitCode(run *results.Run, err error) int {
 	}
 	return results.ExitPass
 }
-
-// Summary writes a run for a person: the answer first, then the table, at most
-// 80 columns wide.
-func Summary(w io.Writer, run *results.Run) {}

@@ -36,3 +36,12 @@ func brokerConfig(values map[string]string) (core.Config, error) {
 	c := core.Defaults()
 	return c, core.Knobs(&c).Apply(values)
 }
+
+// knobDefault is what the knob is when nobody sets it; "": there is none.
+func knobDefault(name string) string {
+	c := core.Defaults()
+	if k := core.Knobs(&c).Lookup(name); k != nil {
+		return k.Default
+	}
+	return ""
+}

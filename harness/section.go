@@ -222,8 +222,6 @@ func (l list) encode() *yaml.Node {
 }
 
 func (l list) schema() map[string]any {
-	saved := l.len()
-	_ = saved
 	return map[string]any{"type": "array", "items": l.elemSchema()}
 }
 
@@ -240,7 +238,6 @@ func (l list) elemSchema() map[string]any {
 // dict is a mapping with free keys and text values.
 type dict struct {
 	m     *map[string]string
-	doc   string
 	check func(key, val string) error // nil: anything goes
 	known func() []string
 }

@@ -1,0 +1,214 @@
+package harness
+
+import (
+	"fmt"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"millrace/harness/load"
+	"millrace/results"
+)
+
+// collect turns what the load generator measured into the trial's figures.
+func (tr *trial) collect(res *load.Result, spec load.Spec) {
+	t := &tr.run.Trial
+	var steady []load.PhaseResult
+	for i, p := range res.Phases {
+		out := tr.phaseFigures(i, p)
+		t.Phases = append(t.Phases, out)
+		if p.Phase.Kind == load.Steady {
+			steady = append(steady, p)
+			t.Steady = together(t.Steady, out)
+		}
+		for m := range results.Histograms {
+			h := p.Latency[m]
+			if h == nil || h.HDR() == nil || h.HDR().TotalCount() == 0 {
+				continue
+			}
+			tr.histograms = append(tr.histograms, results.Tagged{
+				Histogram: results.Histograms[m], Phase: out.Name, Start: p.Start, Len: p.Len, H: h.HDR()})
+		}
+	}
+	if len(steady) > 1 {
+		t.Steady.Latency = mergedLatency(steady)
+	}
+	if t.Steady.Latency == nil {
+		t.Steady.Latency = map[string]results.Quantiles{}
+	}
+	late := int64(0)
+	for _, p := range steady {
+		late += p.Late
+	}
+	if t.Steady.Sent.Records > 0 {
+		t.Audit.LateShare = float64(late) / float64(t.Steady.Sent.Records)
+	}
+	if res.Drained && spec.Consumers.Groups > 0 {
+		s := res.DrainTime.Seconds()
+		t.DrainS = &s
+	}
+	t.Ledger = ledgerOf(res)
+	tr.remarks(res, spec)
+}
+
+// remarks says what a reader of the figures must know.
+func (tr *trial) remarks(res *load.Result, spec load.Spec) {
+	t := &tr.run.Trial
+	if t.Target.Kind == "inprocess" {
+		tr.note("target and generator share a process: costs are of both together")
+	} else if t.Steady.Target == nil {
+		tr.note("the target's process cannot be seen from here: no costs per record")
+	} else if t.Steady.Target.Allocs == nil {
+		tr.note("the target shows no Go runtime figures: no allocations per record")
+	}
+	if v := res.Values; v.Pool > 0 {
+		size := fmt.Sprintf("values: %s different ones, %s on average, %.1f:1 in lz4 blocks of 64 KiB",
+			formatCount(float64(v.Pool)), formatBytes(v.MeanBytes), v.Ratio)
+		if v.Overhead > 0 {
+			size += fmt.Sprintf("; the ledger adds a header of %d B to each record", v.Overhead)
+		}
+		tr.note("%s", size)
+		if v.Cut > 0 {
+			tr.note("%s of the payload file were cut at 1 MiB", plural(v.Cut, "line"))
+		}
+	}
+	if res.Unsent > 0 {
+		tr.note("%s were due and could not be handed over before the drain ended", plural(res.Unsent, "record"))
+	}
+	if spec.Consumers.Groups > 0 && !res.Drained {
+		tr.note("not every group saw every record before the drain ended")
+	}
+	if fs := tr.run.Env.FileSystem.Type; fs == "tmpfs" && t.Target.PID > 0 {
+		tr.note("the data lay on tmpfs: nothing reached a disk")
+	}
+	var out int64
+	for _, q := range t.Steady.Latency {
+		out += q.OutOfRange
+	}
+	if out > 0 {
+		tr.note("%s beyond the histograms' range, counted as its end", plural(out, "latency value"))
+	}
+	if t.Steady.Steal > stealLimit {
+		tr.note("the hypervisor withheld %.1f %% of the CPU time", t.Steady.Steal*100)
+	}
+	if rss := tr.run.Env.LoadAverage; rss > float64(tr.run.Env.CPUs) {
+		tr.note("the machine was busy before the run: load average %.1f on %d CPUs", rss, tr.run.Env.CPUs)
+	}
+}
+
+func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
+	secs := p.Len.Seconds()
+	out := results.Phase{
+		Name: tr.s.Phases[i].Name, Kind: p.Phase.Kind.String(), StartS: p.Start.Seconds(), LenS: secs,
+		ScheduledRate: scheduledRate(p), Sent: flow(p.Sent, secs), Acked: flow(p.Acked, secs), Consumed: flow(p.Consumed, secs),
+		Errors: p.Errors, LagMax: p.LagMax, Latency: map[string]results.Quantiles{}, Steal: p.Usage.Steal,
+	}
+	for m, name := range results.Histograms {
+		if h := p.Latency[m]; h != nil && h.HDR() != nil {
+			out.Latency[name] = results.QuantilesOf(h.HDR(), h.OutOfRange())
+		}
+	}
+	if i+1 >= len(tr.marks) {
+		return out
+	}
+	from, to := tr.marks[i], tr.marks[i+1]
+	if from.seen && to.seen {
+		out.Target = to.target.cost(from.target, p.Len, p.Acked.Records)
+	}
+	out.Generator = to.self.cost(from.self, p.Len, p.Acked.Records)
+	g, pause := out.Generator, p.Usage.GCPause.Seconds()
+	g.Allocs, g.AllocB, g.GCPauseS = &p.Usage.Allocs, &p.Usage.AllocB, &pause
+	perRecord(g, p.Acked.Records)
+	return out
+}
+
+func scheduledRate(p load.PhaseResult) float64 {
+	if p.Phase.Pacer == nil || p.Len <= 0 {
+		return 0
+	}
+	return float64(p.Scheduled) / p.Len.Seconds()
+}
+
+func flow(c load.Count, secs float64) results.Flow {
+	f := results.Flow{Records: c.Records, Bytes: c.Bytes}
+	if secs > 0 {
+		f.Rate, f.ByteRate = float64(c.Records)/secs, float64(c.Bytes)/secs
+	}
+	return f
+}
+
+// together adds a further steady phase to those before. Latencies are merged
+// elsewhere, from the histograms.
+func together(a, b results.Phase) results.Phase {
+	if a.Kind == "" {
+		return b
+	}
+	out := a
+	out.Name = "steady phases"
+	out.LenS = a.LenS + b.LenS
+	sum := func(x, y results.Flow) results.Flow {
+		return flow(load.Count{Records: x.Records + y.Records, Bytes: x.Bytes + y.Bytes}, out.LenS)
+	}
+	weigh := func(x, y float64) float64 { return (x*a.LenS + y*b.LenS) / out.LenS }
+	out.Sent, out.Acked, out.Consumed = sum(a.Sent, b.Sent), sum(a.Acked, b.Acked), sum(a.Consumed, b.Consumed)
+	out.ScheduledRate, out.Steal = weigh(a.ScheduledRate, b.ScheduledRate), weigh(a.Steal, b.Steal)
+	if a.ScheduledRate == 0 || b.ScheduledRate == 0 {
+		out.ScheduledRate = 0 // one of them was a closed loop
+	}
+	out.Errors, out.LagMax = a.Errors+b.Errors, max(a.LagMax, b.LagMax)
+	for _, c := range []struct{ to, a, b **results.Cost }{{&out.Target, &a.Target, &b.Target}, {&out.Generator, &a.Generator, &b.Generator}} {
+		if *c.to = addCost(*c.a, *c.b); *c.to != nil {
+			(*c.to).Cores = (*c.to).CPUS / out.LenS
+			perRecord(*c.to, out.Acked.Records)
+		}
+	}
+	return out
+}
+
+func mergedLatency(phases []load.PhaseResult) map[string]results.Quantiles {
+	out := map[string]results.Quantiles{}
+	for m, name := range results.Histograms {
+		var sum *hdrhistogram.Histogram
+		var outOfRange int64
+		for _, p := range phases {
+			h := p.Latency[m]
+			if h == nil || h.HDR() == nil {
+				continue
+			}
+			outOfRange += h.OutOfRange()
+			if sum == nil {
+				sum = h.HDR().Clone()
+			} else if dropped := sum.Merge(h.HDR()); dropped > 0 {
+				panic(fmt.Sprintf("BUG: histograms of different ranges: %d values lost", dropped))
+			}
+		}
+		if sum != nil {
+			out[name] = results.QuantilesOf(sum, outOfRange)
+		}
+	}
+	return out
+}
+
+func ledgerOf(res *load.Result) results.Ledger {
+	r := res.Ledger
+	l := results.Ledger{
+		Checked: r.Checked, Acknowledged: r.Acknowledged, ReadBack: r.Seen,
+		Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Corrupt: r.Corrupt,
+		Unacked: r.Unacked, Unchecked: r.Unchecked,
+	}
+	switch {
+	case !r.Checked && r.Acknowledged == 0:
+		l.Reason = "nothing was acknowledged"
+	case !r.Checked:
+		l.Reason = "nothing could be read back"
+	case r.Unchecked > 0:
+		l.Reason = "reading back ended early"
+	}
+	for _, e := range r.Examples {
+		at := fmt.Sprintf("%s: %s-%d", e.Kind, e.Topic, e.Partition)
+		if e.Offset >= 0 {
+			at += fmt.Sprintf(" offset %d", e.Offset)
+		}
+		l.Examples = append(l.Examples, fmt.Sprintf("%s, record %d of producer %d, group %d", at, e.Sequence, e.Producer, e.Group))
+	}
+	return l
+}

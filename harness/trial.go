@@ -1,0 +1,317 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"millrace/harness/load"
+	"millrace/results"
+)
+
+// errTargetGone is why a run whose target died was cut short.
+var errTargetGone = errors.New("the target died")
+
+// auditTime is how long the generator's own ceiling is measured.
+const auditTime = time.Second
+
+// trial is one run under way.
+type trial struct {
+	o      RunOptions
+	s      *Scenario
+	t      target
+	draft  *results.Draft
+	run    *results.Run
+	show   *progress
+	prof   *profiler
+	target *prober // nil: its process cannot be seen
+	self   *prober
+
+	// Touched by the load generator's callbacks, one at a time, and read after
+	// it has returned.
+	marks      []mark
+	lastTarget spent
+	lastSelf   spent
+	samples    []results.Sample
+	histograms []results.Tagged
+}
+
+// mark is what both processes had spent when a phase began.
+type mark struct {
+	target, self spent
+	seen         bool // target was there to be read
+}
+
+// execute carries out what Run promises.
+func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
+	began := time.Now()
+	t, err := newTarget(&o)
+	if err != nil {
+		return nil, err
+	}
+	tr := &trial{o: o, s: o.Scenario, t: t, show: newProgress(o), self: newProber(os.Getpid(), "")}
+	defer tr.show.end()
+	if err := tr.roomFor(); err != nil {
+		return nil, err
+	}
+	env := environment(o.DataDir, tr.s.Broker)
+
+	tr.show.status("starting %s", o.Target)
+	defer t.stop() // whatever happens; a second stop does nothing
+	if err := t.start(ctx); err != nil {
+		return nil, interruptedOr(ctx, err)
+	}
+	info := t.info()
+	if info.PID > 0 {
+		tr.target = newProber(info.PID, t.pprof())
+	}
+	made, err := createTopics(ctx, info.Address, tr.s.Topics)
+	if err != nil {
+		return nil, interruptedOr(ctx, err)
+	}
+	if info.Kind == "external" {
+		defer deleteTopics(info.Address, made)
+	}
+
+	tr.run = &results.Run{Scenario: tr.s.YAML(), Env: env}
+	tr.run.Trial = results.Trial{
+		Version: results.Version, Scenario: tr.s.Name, Question: tr.s.Question, Seed: tr.s.Seed,
+		Started: began.UTC(), Target: info,
+	}
+	tr.promise()
+	if tr.draft, err = (results.Store{Dir: o.OutDir}).Begin(tr.s.Name, began); err != nil {
+		return nil, fmt.Errorf("no room for the results: %w", err)
+	}
+	defer tr.draft.Discard()
+	if tr.prof, err = newProfiler(o.Profile, tr.draft.Dir, tr.target, info.Kind); err != nil {
+		return nil, err
+	}
+
+	spec := tr.s.spec(info.Address)
+	tr.show.status("measuring the generator's own ceiling")
+	tr.run.Trial.Audit.Client = tr.s.Client
+	if rate, err := load.Ceiling(ctx, spec, auditTime); err == nil {
+		tr.run.Trial.Audit.CeilingRate = rate
+	} else if ctx.Err() == nil {
+		tr.note("the generator's ceiling could not be taken: %v", err)
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+
+	end, err := tr.drive(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.stop(); err != nil {
+		tr.note("stopping the target: %v", err)
+	}
+	tr.run.Trial.WallS = time.Since(began).Seconds()
+	tr.run.Verdict = judge(tr.s, &tr.run.Trial, end)
+	if err := tr.draft.Write(tr.run, tr.samples, tr.histograms); err != nil {
+		return tr.run, fmt.Errorf("the results could not be written: %w", err)
+	}
+	if tr.run.Dir, err = tr.draft.Commit(); err != nil {
+		return tr.run, fmt.Errorf("the results could not be written: %w", err)
+	}
+	tr.run.ID = tr.draft.ID
+	return tr.run, nil
+}
+
+// ending is how the load came to its end.
+type ending struct {
+	interrupted bool
+	broken      string // why the target can no longer be measured; "": it can
+}
+
+// drive runs the load and takes over what it measured.
+func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
+	loadCtx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if gone := tr.t.gone(); gone != nil {
+		go func() {
+			select {
+			case <-gone:
+				cancel(errTargetGone)
+			case <-loadCtx.Done():
+			}
+		}()
+	}
+	spec.Logger = quiet
+	spec.OnPhase = func(i int) { tr.phase(loadCtx, i) }
+	spec.OnSample = tr.sample
+	res, err := load.Run(loadCtx, spec)
+	tr.show.status("checking the account")
+	for _, f := range tr.prof.finish() {
+		tr.note("%s", f)
+	}
+	if res == nil {
+		if err == nil {
+			err = context.Cause(loadCtx)
+		}
+		return ending{}, interruptedOr(ctx, err)
+	}
+	var end ending
+	switch {
+	case context.Cause(loadCtx) == errTargetGone || isClosed(tr.t.gone()):
+		end.broken = "the target died during the run: " + tr.t.why()
+	case errors.Is(err, load.ErrTargetGone):
+		end.broken = fmt.Sprintf("the target stopped answering: nothing was acknowledged for %s", giveUp)
+	case ctx.Err() != nil:
+		end.interrupted = true
+	case err != nil:
+		end.broken = err.Error()
+	}
+	tr.run.Trial.Error = end.broken
+	tr.collect(res, spec)
+	return end, nil
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default: // also of a nil channel
+		return false
+	}
+}
+
+func interruptedOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// roomFor refuses a run that would fill the disk.
+func (tr *trial) roomFor() error {
+	if kind := tr.o.Target; kind != "child" && kind != "inprocess" {
+		return nil
+	}
+	p, err := tr.s.planIn(tr.o.DataDir)
+	if err != nil {
+		return err
+	}
+	if !p.ClosedLoop && p.DiskFree > 0 && p.Disk > p.DiskFree {
+		return fmt.Errorf("the run may write %s and %s has only %s free: make it shorter or slower, or say another place with --data",
+			formatBytes(p.Disk), p.DataDir, formatBytes(p.DiskFree))
+	}
+	return nil
+}
+
+// promise notes what an acknowledgement of a broker of ours is worth.
+func (tr *trial) promise() {
+	if kind := tr.run.Trial.Target.Kind; kind != "child" && kind != "inprocess" {
+		return
+	}
+	tr.run.Trial.Promise = knobValue(tr.s.Broker, "sync.policy")
+	tr.run.Trial.Validation = knobValue(tr.s.Broker, "validate.depth")
+}
+
+func (tr *trial) note(format string, args ...any) {
+	tr.run.Trial.Notes = append(tr.run.Trial.Notes, fmt.Sprintf(format, args...))
+}
+
+// phase is called as phase i begins, and once more when the last has ended.
+func (tr *trial) phase(ctx context.Context, i int) {
+	var m mark
+	m.self, _ = tr.self.read()
+	if tr.target != nil {
+		if m.target, m.seen = tr.target.read(); m.seen {
+			tr.target.readRuntime(ctx, &m.target)
+			tr.target.resetPeak()
+		}
+	}
+	if i > 0 {
+		tr.prof.phaseEnded(ctx, tr.s.Phases[i-1].Name)
+	}
+	for len(tr.marks) < i { // a phase that was skipped
+		tr.marks = append(tr.marks, m)
+	}
+	tr.marks = append(tr.marks, m)
+	if i == 0 {
+		tr.lastTarget, tr.lastSelf = m.target, m.self
+	}
+	if i < len(tr.s.Phases) {
+		if kind := tr.s.Phases[i].Kind; kind == Warmup || kind == Steady {
+			tr.prof.phaseBegan(ctx, tr.s.Phases[i])
+		}
+	}
+	tr.show.phase(i)
+}
+
+// sample takes about one second of the run.
+func (tr *trial) sample(s load.Sample) {
+	secs := s.Len.Seconds()
+	if secs <= 0 {
+		return
+	}
+	each := func(n int64) float64 { return float64(n) / secs }
+	m := readMachine()
+	out := results.Sample{
+		T: (s.Start + s.Len).Seconds(), Phase: phaseName(tr.s, s.Phase),
+		Sent: each(s.Sent.Records), Acked: each(s.Acked.Records), Consumed: each(s.Consumed.Records),
+		AckedB: each(s.Acked.Bytes), Errors: s.Errors, Lag: s.Lag, Steal: s.Usage.Steal,
+		PageCacheB: m.pageCache, DirtyB: m.dirty,
+	}
+	if s.Phase < len(tr.s.Phases) {
+		out.Scheduled = tr.s.Phases[s.Phase].Rate
+	}
+	out.AckP50Ns, out.AckP99Ns = percentiles(s.Latency[load.Ack])
+	out.E2EP50Ns, out.E2EP99Ns = percentiles(s.Latency[load.EndToEnd])
+	if tr.target != nil {
+		if now, ok := tr.target.read(); ok {
+			out.Target = usage(now, tr.lastTarget, s.Len)
+			tr.lastTarget = now
+		}
+	}
+	if now, ok := tr.self.read(); ok {
+		out.Generator = usage(now, tr.lastSelf, s.Len)
+		gcs := each(s.Usage.GCs)
+		out.Generator.GCs = &gcs
+		tr.lastSelf = now
+	}
+	tr.samples = append(tr.samples, out)
+	tr.show.sample(s, out)
+}
+
+func phaseName(s *Scenario, i int) string {
+	if i < len(s.Phases) {
+		return s.Phases[i].Name
+	}
+	return "end"
+}
+
+func percentiles(h *load.Histogram) (p50, p99 int64) {
+	if h == nil || h.HDR() == nil || h.HDR().TotalCount() == 0 {
+		return 0, 0
+	}
+	return h.HDR().ValueAtQuantile(50), h.HDR().ValueAtQuantile(99)
+}
+
+func usage(now, before spent, length time.Duration) *results.Usage {
+	secs := length.Seconds()
+	rate := func(a, b int64) float64 { return float64(max(a-b, 0)) / secs }
+	return &results.Usage{
+		Cores: (now.cpu - before.cpu).Seconds() / secs, RSSBytes: now.rss,
+		DiskB: rate(now.diskBytes, before.diskBytes), Syscalls: rate(now.syscalls, before.syscalls),
+		Ctx: rate(now.ctxVol+now.ctxInvol, before.ctxVol+before.ctxInvol),
+	}
+}
+
+// knobValue is the value a broker of ours has for the knob.
+func knobValue(set map[string]string, name string) string {
+	if v, ok := set[name]; ok {
+		return v
+	}
+	return knobDefault(name)
+}
+
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return formatCount(float64(n)) + " " + noun + "s"
+}
