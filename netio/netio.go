@@ -59,9 +59,10 @@ type Insert struct {
 
 // Reply is one response. Buf holds all of its memory, the first 4 bytes being
 // reserved for the frame length, which the connection fills in; Inserts, in
-// ascending order of At, set parts into it. The connection owns all of it from
-// the moment of Frame.Reply: it returns Buf to the server's pool and releases
-// each part. The Inserts slice is handed back for reuse by the next reply.
+// ascending order of At (4 to len(Buf.B)), set parts into it. The connection
+// owns all of it from the moment of Frame.Reply: it returns Buf to the server's
+// pool and releases each part. The Inserts slice is handed back for reuse by a
+// later reply, through Frame.Inserts.
 type Reply struct {
 	Buf     *Buffer
 	Inserts []Insert
@@ -87,20 +88,11 @@ type Server interface {
 	Addr() net.Addr
 	// Pool is the server's buffer pool, for building replies.
 	Pool() Pool
-	// Stop stops accepting, lets replies already begun leave until ctx ends,
-	// closes every connection, and waits until all handlers have returned.
+	// Stats are the server's counters, live.
+	Stats() *Stats
+	// Stop stops accepting and reading, lets the requests already read be
+	// answered and their replies leave until ctx ends, closes every connection,
+	// and waits until all handlers have returned. It returns ctx's error where
+	// ctx ended before the last reply had left.
 	Stop(ctx context.Context) error
-}
-
-// Conn is one client's connection.
-type Conn struct {
-	// Value is the handler's state for this connection, touched on its loop
-	// only.
-	Value any
-}
-
-// Frame is one request and the slot of its reply.
-type Frame struct {
-	// State is the handler's own, for instance a parked fetch.
-	State any
 }
