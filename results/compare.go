@@ -1,6 +1,9 @@
 package results
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // CompareFile holds a Comparison in its own directory, beside the rounds' run
 // directories.
@@ -19,9 +22,12 @@ type Comparison struct {
 	Rounds       int           `json:"rounds"`
 	Discarded    []string      `json:"discarded,omitempty"`
 	Alternatives []Alternative `json:"alternatives"`
-	Notes        []string      `json:"notes,omitempty"`
-	Env          Env           `json:"env"`
-	Interrupted  bool          `json:"interrupted,omitempty"`
+	// NoiseFloor is, for each metric, how far the first alternative stood from
+	// itself; nil: not measured. A difference below it is none.
+	NoiseFloor  map[string]float64 `json:"noise_floor,omitempty"`
+	Notes       []string           `json:"notes,omitempty"`
+	Env         Env                `json:"env"`
+	Interrupted bool               `json:"interrupted,omitempty"`
 
 	Dir string `json:"-"`
 }
@@ -81,14 +87,17 @@ var CompareMetrics = []CompareMetric{
 	}},
 }
 
+// Again marks the alternative that is the first once more, for the noise
+// floor.
+const Again = " (again)"
+
 // Judge fills in medians and ratios from the values, and Holm's correction
 // over all of the table's comparisons.
 func (c *Comparison) Judge() {
 	if len(c.Alternatives) == 0 {
 		return
 	}
-	type cell struct{ r *Ratio }
-	var cells []cell
+	var cells []*Ratio
 	var ps []float64
 	for i := range c.Alternatives {
 		for _, cm := range CompareMetrics {
@@ -100,13 +109,36 @@ func (c *Comparison) Judge() {
 			if base := c.Alternatives[0].Metrics[cm.Name]; i > 0 && len(base.Values) == len(m.Values) {
 				r := PairedRatio(base.Values, m.Values)
 				m.Ratio = &r
-				cells = append(cells, cell{m.Ratio})
+				cells = append(cells, m.Ratio)
 				ps = append(ps, r.P)
 			}
 			c.Alternatives[i].Metrics[cm.Name] = m
 		}
 	}
 	for i, p := range Holm(ps) {
-		cells[i].r.PHolm = p
+		cells[i].PHolm = p
+	}
+	for _, a := range c.Alternatives {
+		if a.Name == c.Alternatives[0].Name+Again {
+			c.applyFloor(a)
+		}
+	}
+}
+
+// applyFloor takes back the differences that are no larger than the host's
+// noise.
+func (c *Comparison) applyFloor(again Alternative) {
+	c.NoiseFloor = map[string]float64{}
+	for name, m := range again.Metrics {
+		if m.Ratio == nil || m.Ratio.Rounds == 0 {
+			continue
+		}
+		floor := math.Abs(math.Log(m.Ratio.Value))
+		c.NoiseFloor[name] = math.Exp(floor) - 1
+		for _, a := range c.Alternatives {
+			if r := a.Metrics[name].Ratio; r != nil && r.Different && math.Abs(math.Log(r.Value)) <= floor {
+				r.Different, r.Note = false, "below the host's noise"
+			}
+		}
 	}
 }
