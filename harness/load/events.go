@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// events makes JSON log events of web services: a few services on a few dozen
+// jsonEvents makes JSON log events of web services: a few services on a few dozen
 // hosts, skewed as real ones are (most requests succeed, a few paths are hot,
 // durations have a long tail), with identifiers that do not compress.
-type events struct {
+type jsonEvents struct {
 	rng   *rand.Rand
 	clock time.Time
 	hosts []string
 	paths []string
 }
 
-func newEvents(rng *rand.Rand) *events {
-	e := &events{rng: rng, clock: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)}
+func newJSONEvents(rng *rand.Rand) *jsonEvents {
+	e := &jsonEvents{rng: rng, clock: time.Date(2026, 3, 14, 9, 26, 53, 0, time.UTC)}
 	for range 40 {
 		e.hosts = append(e.hosts, fmt.Sprintf("ip-10-%d-%d-%d", rng.IntN(4), rng.IntN(256), rng.IntN(256)))
 	}
@@ -48,14 +48,14 @@ var (
 )
 
 // skew draws an index below n, small ones more often.
-func (e *events) skew(n int) int {
+func (e *jsonEvents) skew(n int) int {
 	f := e.rng.Float64()
 	return int(f * f * float64(n))
 }
 
 // append adds one event of exactly size bytes. Below about 60 bytes there is no
 // room for an object and it is a JSON number or string.
-func (e *events) append(dst []byte, size int) []byte {
+func (e *jsonEvents) append(dst []byte, size int) []byte {
 	e.clock = e.clock.Add(time.Duration(e.rng.ExpFloat64() * float64(400*time.Microsecond)))
 	from := len(dst)
 	if size < 60 {
@@ -81,7 +81,7 @@ func (e *events) append(dst []byte, size int) []byte {
 	return append(dst[:end], `"}`...)
 }
 
-func (e *events) field(b []byte, i int) []byte {
+func (e *jsonEvents) field(b []byte, i int) []byte {
 	str := func(key, val string) []byte {
 		b = append(append(append(b, `,"`...), key...), `":"`...)
 		return append(append(b, val...), '"')
@@ -125,7 +125,7 @@ func (e *events) field(b []byte, i int) []byte {
 }
 
 // phrase adds a few words, and now and then a number or an identifier.
-func (e *events) phrase(b []byte) []byte {
+func (e *jsonEvents) phrase(b []byte) []byte {
 	switch r := e.rng.IntN(20); {
 	case r == 0:
 		b = e.hex(append(b, "id="...), 1)
@@ -142,7 +142,7 @@ func (e *events) phrase(b []byte) []byte {
 	return append(b, ' ')
 }
 
-func (e *events) hex(b []byte, words int) []byte {
+func (e *jsonEvents) hex(b []byte, words int) []byte {
 	for range words {
 		const digits = "0123456789abcdef"
 		for v, k := e.rng.Uint64(), 0; k < 16; k++ {
@@ -153,7 +153,7 @@ func (e *events) hex(b []byte, words int) []byte {
 	return b
 }
 
-func (e *events) tiny(dst []byte, size int) []byte {
+func (e *jsonEvents) tiny(dst []byte, size int) []byte {
 	if size < 3 {
 		for range size {
 			dst = append(dst, '1'+byte(e.rng.IntN(9)))

@@ -78,6 +78,13 @@ func (s *stream) take(n int64) int64 {
 	return seq
 }
 
+// untake gives the last n numbers back, which no one has seen.
+func (s *stream) untake(n int64) {
+	s.mu.Lock()
+	s.next -= n
+	s.mu.Unlock()
+}
+
 // ack books n records from seq on as acknowledged; last is the offset of the
 // last of them, -1 where the target does not say.
 func (s *stream) ack(seq, n, last int64) {
@@ -223,29 +230,43 @@ func (l *ledger) ackedRecords() (n int64) {
 	return n
 }
 
+func (l *ledger) sent() (n int64) {
+	for _, row := range l.streams {
+		for _, s := range row {
+			s.mu.Lock()
+			n += s.next
+			s.mu.Unlock()
+		}
+	}
+	return n
+}
+
 // lag is how many acknowledged records the slowest group has not seen.
-func (l *ledger) lag() (worst int64) {
-	// Seen is counted before acknowledged: a record that is both in between
-	// then adds to the lag, and never hides it.
-	var seen []int64
-	for _, row := range l.readings {
-		var n int64
-		for _, r := range row {
+func (l *ledger) lag() int64 {
+	// Counted before what was seen, so that a lag is never made up.
+	return l.behind(l.ackedRecords())
+}
+
+// behind is how many of n records the slowest group has not seen.
+func (l *ledger) behind(n int64) (worst int64) {
+	for _, group := range l.readings {
+		var seen int64
+		for _, r := range group {
 			r.mu.Lock()
-			n += r.fresh
+			seen += r.fresh
 			r.mu.Unlock()
 		}
-		seen = append(seen, n)
-	}
-	acked := l.ackedRecords()
-	for _, n := range seen {
-		worst = max(worst, acked-n)
+		worst = max(worst, n-seen)
 	}
 	return worst
 }
 
-// caughtUp says that every group has read past everything acknowledged.
+// caughtUp says that every group has read past everything acknowledged, or
+// where nothing is ever acknowledged, as many records as were sent.
 func (l *ledger) caughtUp() bool {
+	if !l.acks {
+		return l.behind(l.sent()) == 0
+	}
 	for p, row := range l.streams {
 		high := int64(-1)
 		for _, s := range row {
@@ -257,6 +278,21 @@ func (l *ledger) caughtUp() bool {
 			r := group[p]
 			r.mu.Lock()
 			behind := r.next <= high
+			r.mu.Unlock()
+			if behind {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// passed says that every group has read up to the given ends.
+func (l *ledger) passed(ends []int64) bool {
+	for _, group := range l.readings {
+		for p, r := range group {
+			r.mu.Lock()
+			behind := r.next < ends[p]
 			r.mu.Unlock()
 			if behind {
 				return false

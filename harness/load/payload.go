@@ -59,7 +59,7 @@ func newPool(p Payload, seed uint64) (*pool, error) {
 	case File:
 		return filePool(p.Path, limit)
 	case JSONEvents:
-		next = newEvents(rng).append
+		next = newJSONEvents(rng).append
 	case Random:
 		next = randomValue(rng, max(1, p.Compressibility))
 	default:
@@ -186,6 +186,14 @@ func trimEnd(line []byte) []byte {
 		}
 	}
 	return line
+}
+
+// longest is the size of the longest value.
+func (p *pool) longest() (n int) {
+	for i := range p.ends {
+		n = max(n, len(p.value(i)))
+	}
+	return n
 }
 
 // stats describes the pool.

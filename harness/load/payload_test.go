@@ -16,7 +16,7 @@ import (
 )
 
 func TestJSONEventsAreJSONOfTheirSize(t *testing.T) {
-	e := newEvents(rand.New(rand.NewPCG(1, 1)))
+	e := newJSONEvents(rand.New(rand.NewPCG(1, 1)))
 	for _, size := range []int{0, 1, 2, 3, 20, 59, 60, 100, 300, 1024, 5000} {
 		for range 50 {
 			v := e.append(nil, size)

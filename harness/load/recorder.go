@@ -63,7 +63,7 @@ func newRecorder(starts []time.Duration) *recorder {
 	for _, s := range starts {
 		r.starts = append(r.starts, int64(s))
 	}
-	for m := range metrics {
+	for m := range numMetrics {
 		r.interval[m] = NewHistogram()
 	}
 	return r
@@ -162,11 +162,26 @@ func (r *recorder) latency(phase int) Latency {
 	return l
 }
 
-// starts are the begins of consecutive phases, and their end.
+// phaseStarts are the begins of consecutive phases, and their end.
 func phaseStarts(phases []Phase) (starts []time.Duration, end time.Duration) {
 	for _, p := range phases {
 		starts = append(starts, end)
 		end += p.Len
 	}
 	return starts, end
+}
+
+// acknowledged is how many records were acknowledged, all phases.
+func (r *recorder) acknowledged() (n int64) {
+	for _, t := range r.phase {
+		n += t.acked.Records
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.shards {
+		s.Lock()
+		n += s.tally.acked.Records
+		s.Unlock()
+	}
+	return n
 }

@@ -133,7 +133,7 @@ func TestRecordingDoesNotAllocate(t *testing.T) {
 	s := r.shard()
 	record := func() {
 		s.Lock()
-		for m := range metrics {
+		for m := range numMetrics {
 			s.recordLocked(0, m, 12345, 1)
 		}
 		s.Unlock()
@@ -155,7 +155,7 @@ func BenchmarkRecord(b *testing.B) {
 		for i := range int64(b.N) {
 			v := 100_000 + i&0xffff
 			s.Lock()
-			for m := range metrics {
+			for m := range numMetrics {
 				s.recordLocked(0, m, v, 1)
 			}
 			s.Unlock()

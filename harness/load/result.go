@@ -63,7 +63,7 @@ const (
 	Ack                       // intended start → acknowledged
 	EndToEnd                  // intended start → seen by the consumer
 	Service                   // actual send → acknowledged
-	metrics
+	numMetrics
 )
 
 func (m Metric) String() string {
@@ -71,7 +71,7 @@ func (m Metric) String() string {
 }
 
 // Latency holds one histogram for each metric.
-type Latency [metrics]*Histogram
+type Latency [numMetrics]*Histogram
 
 // Sample is about one second of the run.
 type Sample struct {

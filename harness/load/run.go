@@ -2,25 +2,285 @@ package load
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Clients names the ways to speak to a broker.
-func Clients() []string { return []string{"kgo", "lean"} }
+// run is a spec on its way. What is here is fixed before the load begins, apart
+// from the parts that guard themselves.
+type run struct {
+	spec   Spec
+	phases []Phase // with the drain at the end
+	id     uint32
+	parts  []partition
+	begin  []int64 // end of each partition before the run
+	lead   []leader
+	pool   *pool
+	keys   *keySet
+	rec    *recorder
+	ledger *ledger
+	log    *slog.Logger
 
-// Validate says everything that is wrong with the spec.
-func (s *Spec) Validate() error { return nil }
+	start time.Time // time 0; set once everything is connected
+
+	// soft ends the sending, hard ends everything.
+	soft, hard         context.Context
+	stopSoft, stopHard context.CancelFunc
+
+	complaints atomic.Int64 // errors so far, for saying only the first of them
+}
+
+// now is nanoseconds since the start.
+func (r *run) now() int64 { return int64(time.Since(r.start)) }
+
+// keyed is the partition of a keyed record: events go to the topics in turn,
+// and within a topic where the key says.
+func (r *run) keyed(part int, event int64) int {
+	topics := int64(len(r.spec.Topics))
+	return int(event%topics)*r.spec.Topics[0].Partitions + part
+}
+
+// complain says the first few errors of a run, and then every thousandth: each
+// is counted elsewhere.
+func (r *run) complain(what string, err error) {
+	if err == nil || r.hard.Err() != nil {
+		return
+	}
+	if n := r.complaints.Add(1); n <= 5 || n%1000 == 0 {
+		r.log.Warn(what, "error", err, "errors so far", n)
+	}
+}
+
+const (
+	// leadIn lets consumers begin their first fetch before the first record.
+	leadIn = 50 * time.Millisecond
+	// grace is how long a stopped run waits for answers on their way.
+	grace = 500 * time.Millisecond
+	// quiet is how long nothing may come where nobody can say what is missing.
+	quiet = time.Second
+)
 
 // Run carries the spec out. Where ctx ends or the target fails for good, it
 // returns soon, with what was measured until then; the result is nil only where
-// the run could not begin. The error of a cancelled ctx is nil: Result.Stopped
-// says it.
-func Run(ctx context.Context, s Spec) (*Result, error) { return nil, errors.New("not built yet") }
+// the run could not begin. A cancelled ctx is no error: Result.Stopped says it.
+func Run(ctx context.Context, s Spec) (*Result, error) {
+	r, err := newRun(s)
+	if err != nil {
+		return nil, err
+	}
+	defer r.stopHard()
+	ctl, err := newControl(&r.spec, r.parts)
+	if err != nil {
+		return nil, err
+	}
+	defer ctl.close()
+	if r.lead, err = ctl.leaders(ctx); err != nil {
+		return nil, err
+	}
+	if r.begin, err = ctl.ends(ctx); err != nil {
+		return nil, err
+	}
+	for _, group := range r.ledger.readings {
+		for p := range group {
+			group[p].next = r.begin[p]
+		}
+	}
+	drivers, err := r.connect(ctx)
+	defer func() {
+		for _, d := range drivers {
+			d.p.close()
+			d.wait.close()
+		}
+	}()
+	if err != nil {
+		return nil, err
+	}
+	return r.carryOut(ctx, ctl, drivers)
+}
+
+func newRun(s Spec) (*run, error) {
+	if err := s.Validate(); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	r := &run{spec: s.filled(), log: s.Logger}
+	r.phases = r.spec.Phases
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	// Two runs over one topic must differ, also with the same seed.
+	r.id = rand.Uint32()
+	var err error
+	if r.pool, err = newPool(s.Payload, s.Seed); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	if r.keys, err = newKeySet(s.Keys, s.Topics[0].Partitions); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	groups := s.Consumers.Groups
+	if groups == 0 && !s.SkipReadBack {
+		groups = 1
+	}
+	r.ledger = newLedger(s.Topics, s.Producers.Count, groups, s.Producers.Acks != AcksNone)
+	r.parts = r.ledger.parts
+	starts, _ := phaseStarts(r.phases)
+	r.rec = newRecorder(starts)
+	r.hard, r.stopHard = context.WithCancel(context.Background())
+	r.soft, r.stopSoft = context.WithCancel(r.hard)
+	return r, nil
+}
+
+// connect makes the producers.
+func (r *run) connect(ctx context.Context) (drivers []*driver, err error) {
+	for i := range r.spec.Producers.Count {
+		p, err := clients[r.spec.Client].producer(ctx, r, i)
+		if err != nil {
+			return drivers, err
+		}
+		w, err := newWaiter()
+		if err != nil {
+			p.close()
+			return drivers, fmt.Errorf("load: %w", err)
+		}
+		drivers = append(drivers, &driver{r: r, p: p, index: i, wait: w})
+	}
+	return drivers, nil
+}
+
+// consume starts the members of the groups, and answers how to stop them and
+// wait until they have.
+func (r *run) consume(groups, members int, live bool) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(r.hard)
+	var wg sync.WaitGroup
+	stop = func() { cancel(); wg.Wait() }
+	for g := range groups {
+		for m := range members {
+			var parts []int
+			for p := m; p < len(r.parts); p += members {
+				parts = append(parts, p)
+			}
+			if len(parts) == 0 {
+				continue
+			}
+			c, err := clients[r.spec.Client].consumer(r, g, parts, live)
+			if err != nil {
+				stop()
+				return nil, err
+			}
+			wg.Go(func() { c.run(ctx) })
+		}
+	}
+	return stop, nil
+}
+
+// carryOut runs the phases and puts the result together.
+func (r *run) carryOut(ctx context.Context, ctl *control, drivers []*driver) (*Result, error) {
+	r.start = time.Now().Add(leadIn)
+	c := r.spec.Consumers
+	stopConsumers, err := r.consume(c.Groups, c.Members, true)
+	if err != nil {
+		return nil, err
+	}
+	var producing sync.WaitGroup
+	for _, d := range drivers {
+		producing.Go(func() { d.run(r.soft) })
+	}
+	w := newWatch(r, drivers)
+	over := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() { w.run(ctx, over) })
+
+	// The drivers return when everything is sent, or when the run is stopped.
+	producing.Wait()
+	<-w.draining
+	r.flush(drivers)
+	if c.Groups == 0 && len(r.ledger.readings) > 0 {
+		if stopConsumers, err = r.consume(1, 1, false); err != nil {
+			stopConsumers = func() {}
+		}
+	}
+	drained := r.awaitConsumers(ctl)
+	at := r.now()
+	close(over)
+	watching.Wait()
+	stopConsumers()
+	r.stopHard()
+
+	res := w.result()
+	res.Drained, res.DrainTime = drained, time.Duration(at)-w.drainBegin()
+	var ends []int64
+	if len(r.ledger.readings) > 0 {
+		ask, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		if ends, err = ctl.ends(ask); err != nil {
+			r.log.Warn("the ledger cannot be completed", "error", err)
+		}
+	}
+	res.Ledger = r.ledger.report(ends)
+	return res, w.err
+}
+
+// flush waits for the answers to everything that was sent.
+func (r *run) flush(drivers []*driver) {
+	var flushing sync.WaitGroup
+	for _, d := range drivers {
+		flushing.Go(func() { d.p.flush(r.hard) })
+	}
+	flushing.Wait()
+}
+
+// awaitConsumers returns when every group has seen all there is, or when it
+// will see no more of it. It says whether all was seen.
+func (r *run) awaitConsumers(ctl *control) bool {
+	const poll = 2 * time.Millisecond
+	last, since, asked := int64(-1), r.now(), r.now()
+	for r.hard.Err() == nil {
+		if r.ledger.caughtUp() {
+			return true
+		}
+		time.Sleep(poll)
+		now := r.now()
+		if missing := r.ledger.behind(r.ledger.sent()); missing != last {
+			last, since, asked = missing, now, now
+		}
+		if !r.ledger.acks && now-since > int64(quiet) {
+			return false
+		}
+		// A log that ends below what it acknowledged is never read further.
+		if now-asked > int64(quiet/2) {
+			if ends, err := ctl.ends(r.hard); err == nil && r.ledger.passed(ends) {
+				return false
+			}
+			asked = r.now()
+		}
+	}
+	return false
+}
 
 // Ceiling is the rate in records/s that the spec's client, payload and batch
 // settings reach in closed loop against a Sink in this process, over d. It
 // costs d and a little.
 func Ceiling(ctx context.Context, s Spec, d time.Duration) (float64, error) {
-	return 0, errors.New("not built yet")
+	sink, err := NewSink(s.Topics)
+	if err != nil {
+		return 0, err
+	}
+	defer sink.Close()
+	s.Brokers = []string{sink.Addr()}
+	s.Consumers = Consumers{}
+	s.SkipReadBack = true
+	s.OnPhase, s.OnSample, s.GiveUp = nil, nil, 0
+	s.Phases = []Phase{{Kind: Warmup, Len: d / 4}, {Kind: Steady, Len: d - d/4}, {Kind: Drain, Len: time.Second}}
+	res, err := Run(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	if res.Stopped {
+		return 0, ctx.Err()
+	}
+	steady := res.Phases[1]
+	return float64(steady.Acked.Records) / steady.Len.Seconds(), nil
 }

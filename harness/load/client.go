@@ -1,0 +1,66 @@
+package load
+
+import (
+	"context"
+	"time"
+)
+
+// client is a way to speak to a broker. Each joins the table clients.
+type client interface {
+	// producer connects number index of the run's producers.
+	producer(ctx context.Context, r *run, index int) (producer, error)
+	// consumer prepares one member of a group to read parts from the run's
+	// begin. live says that what it sees counts as consumed and has a latency;
+	// otherwise it is read for the ledger only.
+	consumer(r *run, group int, parts []int, live bool) (consumer, error)
+}
+
+var clients = map[string]client{}
+
+// Clients names the ways to speak to a broker.
+func Clients() []string { return []string{"kgo", "lean"} }
+
+// producer hands events to the target. Its methods are for one goroutine.
+type producer interface {
+	// batch says how many events the next hand-over may hold, and how long the
+	// first of them may wait for the others.
+	batch() (n int, linger time.Duration)
+	// send hands over the events, in order, and books what becomes of each in
+	// the recorder and the ledger. It blocks while the client has no room, and
+	// answers for how many nanoseconds it did. Where ctx ends before all are
+	// handed over it answers how many were.
+	send(ctx context.Context, e events) (handed int64, blocked int64)
+	// flush returns when all that was sent is acknowledged or failed, or when
+	// ctx ends.
+	flush(ctx context.Context)
+	// close ends the client; what is still unanswered has failed.
+	close()
+}
+
+// consumer reads until ctx ends.
+type consumer interface {
+	run(ctx context.Context)
+}
+
+// events are consecutive arrivals of one producer, all due.
+type events struct {
+	phase    int
+	from, to int64 // numbers in the producer's share of the phase
+	begin    int64 // ns at which the phase begins
+	until    int64 // closed loop: ns from which on nothing more is sent
+	pace     Pacer // the producer's share; nil: closed loop
+	ready    int64 // ns at which the hand-over was intended
+	excused  int64 // ns by which the client's own blocking explains that they are late
+}
+
+// intended is when event i should start; in a closed loop that is now.
+func (e *events) intended(i, now int64) int64 {
+	if e.pace == nil {
+		return now
+	}
+	return e.begin + int64(e.pace.At(i))
+}
+
+// lateBound is the lateness above which a record counts as handed over late by
+// the generator's own fault. A timer alone is about 0.05 ms late.
+const lateBound = int64(time.Millisecond)

@@ -1,0 +1,225 @@
+package load
+
+import (
+	"context"
+	"math"
+	"time"
+)
+
+// watch keeps the time of a run: it enters the phases, collects what was
+// recorded, tells whoever asked, and ends the run when it must end. All of it
+// happens on one goroutine.
+type watch struct {
+	r       *run
+	drivers []*driver
+	meter   *meter
+	err     error
+	// draining is closed when the drain begins.
+	draining chan struct{}
+
+	phase   int
+	begun   []PhaseResult
+	entered spent // when the phase began
+	sampled spent // when the last sample was taken
+	from    int64 // ns at which the sample began
+	stopped bool
+	unsent  int64
+
+	acked   int64 // records acknowledged so far
+	ackedAt int64 // ns at which that last grew, or nothing was waiting
+}
+
+func newWatch(r *run, drivers []*driver) *watch {
+	return &watch{r: r, drivers: drivers, meter: newMeter(), draining: make(chan struct{})}
+}
+
+// tick is how often the watch looks at what changes between samples.
+const tick = 100 * time.Millisecond
+
+// run returns once over is closed.
+func (w *watch) run(ctx context.Context, over <-chan struct{}) {
+	time.Sleep(time.Until(w.r.start))
+	w.sampled = w.meter.read()
+	w.enter(0)
+	last := len(w.r.phases) - 1
+	for {
+		end := w.end()
+		select {
+		case <-over:
+			w.sample()
+			w.leave()
+			w.tell(len(w.r.phases))
+			return
+		case <-w.ended(ctx):
+			w.stop(last)
+			continue
+		case <-time.After(w.sleep(end)):
+		}
+		now := w.r.now()
+		w.look(now)
+		if w.r.spec.GiveUp > 0 && now-w.ackedAt > int64(w.r.spec.GiveUp) && !w.stopped {
+			w.err = ErrTargetGone
+			w.stop(last)
+			continue
+		}
+		switch {
+		case now >= end && w.phase == last:
+			w.unsent = w.backlog(now) // time is up
+			w.r.stopHard()
+			<-over
+			over = closed
+		case now >= end:
+			w.sample()
+			w.leave()
+			w.enter(w.phase + 1)
+		case now-w.from >= int64(time.Second):
+			w.sample()
+		}
+	}
+}
+
+var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// ended is ctx.Done, once.
+func (w *watch) ended(ctx context.Context) <-chan struct{} {
+	if w.stopped {
+		return nil
+	}
+	return ctx.Done()
+}
+
+// end is when the present phase ends; of a stopped run's drain, the grace
+// decides.
+func (w *watch) end() int64 {
+	if w.stopped {
+		return math.MaxInt64
+	}
+	return w.r.rec.starts[w.phase] + int64(w.r.phases[w.phase].Len)
+}
+
+// sleep is how long until there is something to do.
+func (w *watch) sleep(end int64) time.Duration {
+	at := min(end, w.from+int64(time.Second))
+	return min(max(time.Duration(at-w.r.now()), 0), tick)
+}
+
+// stop ends the sending at once, and everything after the grace.
+func (w *watch) stop(drain int) {
+	w.stopped = true
+	now := w.r.now()
+	w.unsent = w.backlog(now)
+	w.r.stopSoft()
+	time.AfterFunc(grace, w.r.stopHard)
+	if w.phase != drain {
+		w.sample()
+		w.leave()
+		w.enter(drain)
+	}
+}
+
+// backlog is how many arrivals are due and not handed over.
+func (w *watch) backlog(now int64) int64 {
+	n := w.r.due(now)
+	for _, d := range w.drivers {
+		n -= d.handed.Load()
+	}
+	return max(n, 0)
+}
+
+// drainBegin is when the last phase that sends ended, or was to end.
+func (w *watch) drainBegin() time.Duration {
+	at := time.Duration(w.r.rec.starts[len(w.r.phases)-1])
+	if w.stopped {
+		at = min(at, w.begun[len(w.begun)-1].Start)
+	}
+	return at
+}
+
+// look notes what a sample a second would miss.
+func (w *watch) look(now int64) {
+	lag := w.r.ledger.lag()
+	ph := &w.begun[len(w.begun)-1]
+	ph.LagMax = max(ph.LagMax, lag)
+	acked := w.r.rec.acknowledged()
+	kind := ph.Phase.Kind
+	closedLoop := ph.Phase.Pacer == nil && (kind == Warmup || kind == Steady)
+	waiting := closedLoop || w.r.ledger.open() > 0 || w.backlog(now) > 0
+	if acked != w.acked || !waiting {
+		w.acked, w.ackedAt = acked, now
+	}
+}
+
+func (w *watch) enter(phase int) {
+	w.phase = phase
+	w.from = w.r.now()
+	w.entered = w.sampled
+	w.begun = append(w.begun, PhaseResult{Phase: w.r.phases[phase], Start: time.Duration(w.from)})
+	if phase == len(w.r.phases)-1 {
+		close(w.draining)
+	}
+	w.tell(phase)
+}
+
+func (w *watch) tell(phase int) {
+	if w.r.spec.OnPhase != nil {
+		w.r.spec.OnPhase(phase)
+	}
+}
+
+// sample collects, and tells what came since the last sample.
+func (w *watch) sample() {
+	count, latency := w.r.rec.collect(w.phase)
+	now := w.r.now()
+	spent := w.meter.read()
+	if w.r.spec.OnSample != nil {
+		w.r.spec.OnSample(Sample{
+			Start: time.Duration(w.from), Len: time.Duration(now - w.from), Phase: w.phase,
+			Sent: count.sent, Acked: count.acked, Consumed: count.consumed, Errors: count.errors,
+			Lag: w.r.ledger.lag(), InFlight: w.r.ledger.open(),
+			Latency: latency, Usage: spent.since(w.sampled),
+		})
+	}
+	w.sampled, w.from = spent, now
+}
+
+// leave closes the account of the phase.
+func (w *watch) leave() {
+	ph := &w.begun[len(w.begun)-1]
+	ph.Len = time.Duration(w.from) - ph.Start
+	c := w.r.rec.phase[w.phase]
+	ph.Sent, ph.Acked, ph.Consumed = c.sent, c.acked, c.consumed
+	ph.WireBytes, ph.Errors, ph.Reconnects, ph.Late = c.wire, c.errors, c.reconnects, c.late
+	ph.Scheduled = w.r.scheduled(w.phase, w.from)
+	ph.Usage = w.sampled.since(w.entered)
+}
+
+func (w *watch) result() *Result {
+	res := &Result{
+		Started: w.r.start, Phases: w.begun, Stopped: w.stopped && w.err == nil,
+		Unsent: w.unsent, Values: w.r.pool.stats(),
+	}
+	w.r.rec.collect(w.phase) // what came after the last sample
+	last := &res.Phases[len(res.Phases)-1]
+	c := w.r.rec.phase[w.phase]
+	last.Sent, last.Acked, last.Consumed, last.Errors = c.sent, c.acked, c.consumed, c.errors
+	for i := range res.Phases {
+		ph := &res.Phases[i]
+		ph.Latency = w.r.rec.latency(w.indexOf(i))
+		if ph.Phase.Pacer == nil {
+			ph.Scheduled = ph.Latency[ScheduleLag].Count()
+		}
+	}
+	if w.r.spec.Client == "kgo" {
+		res.Values.Overhead = stampOverhead
+	}
+	return res
+}
+
+// indexOf is the phase of a result: all that began are in order, but a stopped
+// run jumps to the drain.
+func (w *watch) indexOf(i int) int {
+	if i == len(w.begun)-1 {
+		return w.phase
+	}
+	return i
+}
