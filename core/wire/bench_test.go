@@ -8,6 +8,20 @@ import (
 // What a broker does with the smallest hot requests: decode one partition,
 // write its answer.
 
+func BenchmarkParseHeader(b *testing.B) {
+	for _, version := range []int16{7, 11} {
+		b.Run(fmt.Sprintf("version=%d", version), func(b *testing.B) {
+			frame := AppendRequestHeader(nil, Header{Key: KeyProduce, Version: version, ClientID: []byte("client")})
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, _, err := ParseHeader(frame); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkProduce(b *testing.B) {
 	for _, version := range []int16{7, 11, 13} {
 		for _, size := range []int{1 << 10, 64 << 10} {

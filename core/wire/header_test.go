@@ -11,7 +11,10 @@ import (
 // TestFlexibleFrom holds the table, which is taken from kmsg, against Kafka's
 // own message definitions.
 func TestFlexibleFrom(t *testing.T) {
-	for _, c := range []struct{ key, from int16 }{
+	for _, c := range []struct {
+		key  int16
+		from int32
+	}{
 		{0, 9}, {1, 12}, {2, 6}, {3, 9}, {8, 8}, {9, 6}, {10, 3}, {11, 6}, {12, 4}, {13, 4}, {14, 4},
 		{15, 5}, {16, 3}, {17, never}, {18, 3}, {19, 5}, {20, 4}, {21, 2}, {22, 2}, {23, 4}, {24, 3},
 		{25, 3}, {26, 3}, {28, 3}, {29, 2}, {30, 2}, {31, 2}, {32, 4}, {33, 2}, {36, 2}, {37, 2}, {42, 2},
@@ -19,6 +22,7 @@ func TestFlexibleFrom(t *testing.T) {
 	} {
 		require.Equal(t, c.from, flexibleFrom[c.key], "key %d", c.key)
 	}
+	require.False(t, Flexible(17, 1<<15-1), "SaslHandshake")
 	require.False(t, Flexible(-1, 99))
 	require.False(t, Flexible(kmsg.MaxKey+1, 99))
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,7 +151,7 @@ func (p *shapeParser) fields(prefix string) (fields []field) {
 }
 
 func (p *shapeParser) field(prefix string) field {
-	f := field{path: prefix + p.word(":[{"), to: never}
+	f := field{path: prefix + p.word(":[{"), to: math.MaxInt16}
 	switch {
 	case p.accept("["):
 		f.kind, f.fields = kindStructs, p.fields(f.path+".")

@@ -54,20 +54,25 @@ const (
 	FetchMin, FetchMax     int16 = 4, 18
 )
 
-// never is the first flexible version of an API that has none.
-const never int16 = 1<<15 - 1
+// What flexibleFrom says of an API that has no flexible version, and of a key
+// that no API has. Both are above any version.
+const (
+	never   int32 = 1 << 15
+	unknown int32 = 1 << 16
+)
 
 // flexibleFrom holds the first flexible version by API key.
-var flexibleFrom = func() (from [kmsg.MaxKey + 1]int16) {
+var flexibleFrom = func() (from [kmsg.MaxKey + 1]int32) {
 	for key := range from {
-		from[key] = never
 		r := kmsg.RequestForKey(int16(key))
 		if r == nil {
+			from[key] = unknown
 			continue
 		}
+		from[key] = never
 		for v := int16(0); v <= r.MaxVersion(); v++ {
 			if r.SetVersion(v); r.IsFlexible() {
-				from[key] = v
+				from[key] = int32(v)
 				break
 			}
 		}
@@ -77,13 +82,13 @@ var flexibleFrom = func() (from [kmsg.MaxKey + 1]int16) {
 
 // known says whether Kafka has the API at all.
 func known(key int16) bool {
-	return key >= 0 && int(key) < len(flexibleFrom) && kmsg.NameForKey(key) != "Unknown"
+	return key >= 0 && int(key) < len(flexibleFrom) && flexibleFrom[key] != unknown
 }
 
 // Flexible says whether a message is encoded in the flexible form. An unknown
 // key is never flexible.
 func Flexible(key, version int16) bool {
-	return key >= 0 && int(key) < len(flexibleFrom) && version >= flexibleFrom[key]
+	return known(key) && int32(version) >= flexibleFrom[key]
 }
 
 // mustSpeak panics where a caller asks for a version that no Append writes: the
