@@ -12,6 +12,7 @@ package knob
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 	"time"
@@ -219,16 +220,26 @@ func (k *Knob) check(n int64, text string) error {
 	if !k.Bounded || (n >= k.Min && n <= k.Max) {
 		return nil
 	}
+	return fmt.Errorf("%s: %s is outside %s", k.Name, text, k.Bounds())
+}
+
+// Bounds is "min to max" in the knob's own units, "" where it is not Bounded.
+func (k *Knob) Bounds() string {
+	if !k.Bounded {
+		return ""
+	}
 	show := func(v int64) string {
-		switch k.Kind {
-		case Bytes:
-			return FormatBytes(v)
-		case Duration:
+		switch {
+		case k.Kind == Duration && v == math.MaxInt64:
+			return "forever"
+		case k.Kind == Duration:
 			return FormatDuration(time.Duration(v))
+		case k.Kind == Bytes:
+			return FormatBytes(v)
 		}
 		return fmt.Sprint(v)
 	}
-	return fmt.Errorf("%s: %s is outside %s to %s", k.Name, text, show(k.Min), show(k.Max))
+	return show(k.Min) + " to " + show(k.Max)
 }
 
 // Rule adds a check over several knobs, run by Validate.

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"millrace/harness"
+	"millrace/results"
+)
+
+// trialFlags are the flags of every command that runs trials.
+type trialFlags struct {
+	opts harness.RunOptions
+	sets []string
+	json bool
+}
+
+func (t *trialFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&t.opts.Target, "target", "child", "`TARGET`: child, inprocess, external:HOST:PORT, command:FILE")
+	f.StringArrayVar(&t.sets, "set", nil, "`NAME=VALUE`: a scenario's setting or a broker's knob, any number of times")
+	f.StringVar(&t.opts.OutDir, "out", "results/runs", "`DIR` for run directories")
+	f.StringVar(&t.opts.DataDir, "data", "", "`DIR` in which the broker's data is put, and removed after (default: the system's temporary one)")
+	f.BoolVar(&t.json, "json", false, "results as JSON on standard output")
+}
+
+// options fills in what depends on the streams.
+func (t *trialFlags) options(cmd *cobra.Command) harness.RunOptions {
+	o := t.opts
+	o.Progress = cmd.ErrOrStderr()
+	o.TTY = isTerminal(o.Progress)
+	return o
+}
+
+func runCmd() *cobra.Command {
+	var t trialFlags
+	cmd := &cobra.Command{
+		Use:   "run SCENARIO…",
+		Short: "Run scenarios: drive, measure, check the data, judge",
+		Long: `Run each scenario (a name of the library, or a file) against a broker, print the
+verdict, and leave a run directory with every figure. Progress goes to standard
+error. The exit code is the outcome's: 0 PASS, 10 FAIL, 11 INCONCLUSIVE,
+12 INVALID, 13 data violation, 130 interrupted; the gravest of several.`,
+		Example: `  millrace run quickstart
+  millrace run logs --set payload.file=/var/log/dpkg.log
+  millrace run quickstart --set sync.policy=group --set producers.acks=1
+  millrace run quickstart --target external:127.0.0.1:9092 --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runScenarios(cmd, &t, args)
+		},
+	}
+	t.register(cmd)
+	cmd.Flags().StringSliceVar(&t.opts.Profile, "profile", nil, "`KINDS` of pprof profile to take: cpu,heap,allocs,mutex,block,goroutine")
+	return cmd
+}
+
+// runScenarios checks every scenario before it runs the first.
+func runScenarios(cmd *cobra.Command, t *trialFlags, names []string) error {
+	var loaded []*harness.Scenario
+	var faults []error
+	for _, name := range names {
+		s, err := harness.Load(name, t.sets)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		loaded = append(loaded, s)
+	}
+	if len(faults) > 0 {
+		return usage(errors.Join(faults...))
+	}
+	w := cmd.OutOrStdout()
+	code := results.ExitPass
+	for _, s := range loaded {
+		o := t.options(cmd)
+		o.Scenario = s
+		run, err := harness.Run(cmd.Context(), o)
+		if run != nil {
+			if err := printRun(w, run, t.json); err != nil {
+				return err
+			}
+		}
+		c := harness.ExitCode(run, err)
+		if err != nil && (run == nil || c == results.ExitError) {
+			return exit{c, err}
+		}
+		code = graver(code, c)
+		if c == results.ExitInterrupted {
+			break
+		}
+	}
+	if code != results.ExitPass {
+		return exit{code, nil}
+	}
+	return nil
+}
+
+// graver is the code that should win where several scenarios ran: broken data
+// before an interruption, an interruption before a verdict.
+func graver(a, b int) int {
+	rank := map[int]int{
+		results.ExitPass: 0, results.ExitInconclusive: 1, results.ExitFail: 2, results.ExitInvalid: 3,
+		results.ExitError: 4, results.ExitInterrupted: 5, results.ExitViolation: 6,
+	}
+	if rank[b] > rank[a] {
+		return b
+	}
+	return a
+}
+
+func printRun(w io.Writer, run *results.Run, asJSON bool) error {
+	if !asJSON {
+		harness.Summary(w, run)
+		return nil
+	}
+	return writeJSON(w, map[string]any{"id": run.ID, "dir": run.Dir, "verdict": run.Verdict, "trial": run.Trial, "env": run.Env})
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func scenariosCmd() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "scenarios",
+		Short:   "List the scenario library, each with its question",
+		Example: "  millrace scenarios",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			w := cmd.OutOrStdout()
+			if asJSON {
+				return writeJSON(w, harness.Library())
+			}
+			for _, e := range harness.Library() {
+				fmt.Fprintln(w, e.Name)
+				for _, line := range wrap(e.Question, 74) {
+					fmt.Fprintln(w, "    "+line)
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON array")
+	return cmd
+}
+
+func planCmd() *cobra.Command {
+	var sets []string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "plan SCENARIO",
+		Short:   "What a scenario would do and need, without running it",
+		Example: "  millrace plan quickstart --set producers.count=4",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := harness.Load(args[0], sets)
+			if err != nil {
+				return usage(err)
+			}
+			p, err := s.Plan()
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), p)
+			}
+			p.Write(cmd.OutOrStdout())
+			return nil
+		},
+	}
+	cmd.Flags().StringArrayVar(&sets, "set", nil, "`NAME=VALUE`, any number of times")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	return cmd
+}
+
+func validateCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "validate FILE…",
+		Short:   "Check scenario files; every fault is named with its line and column",
+		Example: "  millrace validate my-scenario.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var faults []error
+			for _, file := range args {
+				if err := harness.Validate(file); err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				fmt.Fprintln(cmd.OutOrStdout(), file+": sound")
+			}
+			return usage(errors.Join(faults...))
+		},
+	}
+}
