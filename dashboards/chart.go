@@ -1,0 +1,210 @@
+package dashboards
+
+import (
+	"bytes"
+	"fmt"
+	"html/template"
+	"image/color"
+	"math"
+	"regexp"
+	"strings"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// line is one curve of a chart.
+type line struct {
+	name   string
+	color  color.Color
+	dashed bool
+	points plotter.XYs
+}
+
+// Colours that are told apart with any colour vision (Okabe and Ito's palette),
+// the same thing in the same colour on every chart.
+var (
+	blue   = color.RGBA{0x00, 0x72, 0xb2, 255}
+	orange = color.RGBA{0xd5, 0x5e, 0x00, 255}
+	green  = color.RGBA{0x00, 0x9e, 0x73, 255}
+	purple = color.RGBA{0xcc, 0x79, 0xa7, 255}
+	sky    = color.RGBA{0x56, 0xb4, 0xe9, 255}
+	grey   = color.RGBA{0x77, 0x77, 0x77, 255}
+)
+
+// chart is a drawing with its axes named.
+type chart struct {
+	title, x, y string
+	lines       []line
+	logY        bool
+	xTicks      plot.Ticker // nil: numbers
+	yLabel      func(float64) string
+	shaded      []span // stretches of x that do not count, for instance the warm-up
+}
+
+type span struct{ from, to float64 }
+
+const (
+	chartWidth  = 9.4 * vg.Inch
+	chartHeight = 3.0 * vg.Inch
+)
+
+// svg draws the chart; empty where there is nothing to draw.
+func (c chart) svg() (template.HTML, error) {
+	if c.logY {
+		for i := range c.lines {
+			c.lines[i].points = positive(c.lines[i].points)
+		}
+	}
+	lowest, highest := math.Inf(1), math.Inf(-1)
+	for _, l := range c.lines {
+		for _, xy := range l.points {
+			lowest, highest = math.Min(lowest, xy.Y), math.Max(highest, xy.Y)
+		}
+	}
+	if math.IsInf(lowest, 1) {
+		return "", nil
+	}
+	p := plot.New()
+	p.X.Label.Text, p.Y.Label.Text = c.x, c.y
+	p.BackgroundColor = color.Transparent
+	p.Legend.Top, p.Legend.Left = true, true
+	if c.xTicks != nil {
+		p.X.Tick.Marker = c.xTicks
+	}
+	if c.logY {
+		// Whole decades, so that two reports can be laid side by side.
+		lowest = math.Pow(10, math.Floor(math.Log10(lowest)))
+		highest = math.Pow(10, math.Ceil(math.Log10(highest*1.0001)))
+		p.Y.Scale = plot.LogScale{}
+		p.Y.Tick.Marker = decades{c.yLabel}
+	} else {
+		lowest, highest = 0, math.Max(highest*1.3, 1e-9) // room for the legend
+		p.Y.Tick.Marker = labelled{plot.DefaultTicks{}, c.yLabel}
+	}
+	if err := c.fill(p, lowest, highest); err != nil {
+		return "", err
+	}
+	p.Y.Min, p.Y.Max = lowest, highest
+	canvas := vgsvg.New(chartWidth, chartHeight)
+	p.Draw(draw.New(canvas))
+	var out bytes.Buffer
+	if _, err := canvas.WriteTo(&out); err != nil {
+		return "", err
+	}
+	return template.HTML(embeddable(out.String(), c.title)), nil
+}
+
+// fill puts shades, grid and curves on the plot, whose y axis runs from lowest
+// to highest.
+func (c chart) fill(p *plot.Plot, lowest, highest float64) error {
+	for _, s := range c.shaded {
+		area, err := plotter.NewPolygon(plotter.XYs{{X: s.from, Y: lowest}, {X: s.to, Y: lowest}, {X: s.to, Y: highest}, {X: s.from, Y: highest}})
+		if err != nil {
+			return err
+		}
+		area.Color = color.NRGBA{0x80, 0x80, 0x80, 0x22}
+		area.LineStyle.Width = 0
+		p.Add(area)
+	}
+	grid := plotter.NewGrid()
+	grid.Horizontal.Color = color.NRGBA{0x80, 0x80, 0x80, 0x40}
+	grid.Vertical.Color = grid.Horizontal.Color
+	p.Add(grid)
+	for _, l := range c.lines {
+		if len(l.points) == 0 {
+			continue
+		}
+		curve, err := plotter.NewLine(l.points)
+		if err != nil {
+			return err
+		}
+		curve.Color, curve.Width = l.color, vg.Points(1.6)
+		if l.dashed {
+			curve.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
+		}
+		p.Add(curve)
+		p.Legend.Add(l.name, curve)
+	}
+	return nil
+}
+
+var (
+	svgOpen = regexp.MustCompile(`(?s)^.*?<svg [^>]*?viewBox="([^"]*)"[^>]*>`)
+	fonts   = regexp.MustCompile(`font-family:[^;"]*`)
+)
+
+// embeddable makes a standalone SVG document fit to stand in a page: without
+// its prologue, as wide as its place, named for a screen reader, in the page's
+// font, and with the page's text colour for black.
+func embeddable(svg, title string) string {
+	svg = svgOpen.ReplaceAllString(svg, fmt.Sprintf(`<svg viewBox="$1" role="img" aria-label="%s">`, template.HTMLEscapeString(title)))
+	svg = fonts.ReplaceAllString(svg, "font-family:inherit")
+	return strings.NewReplacer("fill:#000000", "fill:currentColor", "stroke:#000000", "stroke:currentColor").Replace(svg)
+}
+
+// positive leaves out what a log axis cannot show.
+func positive(in plotter.XYs) plotter.XYs {
+	var out plotter.XYs
+	for _, xy := range in {
+		if xy.Y > 0 {
+			out = append(out, xy)
+		}
+	}
+	return out
+}
+
+// labelled puts a ticker's marks into words.
+type labelled struct {
+	plot.Ticker
+	label func(float64) string
+}
+
+func (t labelled) Ticks(min, max float64) []plot.Tick {
+	ticks := t.Ticker.Ticks(min, max)
+	for i := range ticks {
+		if ticks[i].Label != "" && t.label != nil {
+			ticks[i].Label = t.label(ticks[i].Value)
+		}
+	}
+	return ticks
+}
+
+// decades marks powers of ten, with small marks between them.
+type decades struct{ label func(float64) string }
+
+func (t decades) Ticks(min, max float64) []plot.Tick {
+	var ticks []plot.Tick
+	for d := math.Floor(math.Log10(min)); d <= math.Ceil(math.Log10(max)); d++ {
+		for m := 1.0; m < 10; m++ {
+			tick := plot.Tick{Value: m * math.Pow(10, d)}
+			if tick.Value < min*0.999 || tick.Value > max*1.001 {
+				continue
+			}
+			if m == 1 {
+				tick.Label = t.label(tick.Value)
+			}
+			ticks = append(ticks, tick)
+		}
+	}
+	return ticks
+}
+
+// nines is the x axis of a percentile curve: each step to the right is ten
+// times fewer records, so that the tail has as much room as it has meaning.
+func nines(percent float64) float64 { return -math.Log10(1 - percent/100) }
+
+type nineTicks struct{}
+
+func (nineTicks) Ticks(min, max float64) []plot.Tick {
+	var ticks []plot.Tick
+	for _, p := range []float64{0, 50, 90, 99, 99.9, 99.99, 99.999, 99.9999} {
+		if v := nines(p); v >= min && v <= max+1e-9 {
+			ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprintf("p%v", p)})
+		}
+	}
+	return ticks
+}
