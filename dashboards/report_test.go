@@ -1,0 +1,133 @@
+package dashboards
+
+import (
+	"bytes"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/net/html"
+
+	"millrace/results"
+)
+
+// sampleRun is a run with every part filled in, stored under dir.
+func sampleRun(t *testing.T, dir string, edit func(*results.Run)) string {
+	t.Helper()
+	h := hdrhistogram.New(1, int64(time.Minute), 3)
+	for i := 0; i < 100000; i++ {
+		ms := 1 + 3*math.Abs(math.Sin(float64(i)))
+		if i%1000 == 0 {
+			ms *= 12
+		}
+		require.NoError(t, h.RecordValue(int64(ms*1e6)))
+	}
+	q := results.QuantilesOf(h, 2)
+	value, allocs := 49876.0, 0.03
+	started := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	run := &results.Run{
+		Scenario: []byte("name: sample\nseed: 7\n"),
+		Env: results.Env{CPUModel: "Example <CPU>", CPUs: 2, MemoryBytes: 8 << 30, OS: "linux", Arch: "amd64", Kernel: "6.1",
+			FileSystem: results.FileSystem{Type: "ext4", Options: "rw,relatime"}, Congestion: "cubic", Go: "go1.26", Knobs: map[string]string{"read.path": "mmap"}},
+		Trial: results.Trial{Version: results.Version, Scenario: "sample", Question: "Does the page say what was measured?", Seed: 7, Started: started,
+			Target: results.TargetInfo{Kind: "child", Version: "test"}, Promise: "page-cache", Validation: "records",
+			Audit:  results.Audit{Client: "kgo", CeilingRate: 190000, LateShare: 0.0012},
+			Ledger: results.Ledger{Checked: true, Acknowledged: 748140, ReadBack: 748140},
+			Notes:  []string{"steal was 1.2 % of all processor time"}},
+		Verdict: results.Verdict{Outcome: results.Fail, Answer: "It took 49,876 records/s.",
+			Goals: []results.Goal{{Expr: "throughput >= 49500/s", Value: &value, Shown: "49,876/s", Outcome: results.Pass},
+				{Expr: "e2e.p99 <= 5ms", Shown: "not measured", Outcome: results.Fail, Reason: "missed"}}},
+	}
+	cost := &results.Cost{CPUS: 3, Cores: 0.25, RSSMax: 60 << 20, PerRecord: results.PerRecord{CPUNs: 4010, Allocs: &allocs}}
+	steady := results.Phase{Name: "steady", Kind: "steady", StartS: 3, LenS: 15, ScheduledRate: 50000,
+		Acked: results.Flow{Records: 748140, Rate: value, ByteRate: value * 1024}, Consumed: results.Flow{Records: 748140, Rate: value},
+		Latency: map[string]results.Quantiles{results.Ack: q, results.EndToEnd: q, results.ScheduleLag: q}, Target: cost, Generator: cost}
+	run.Trial.Steady = steady
+	run.Trial.Phases = []results.Phase{{Name: "warmup", Kind: "warmup", LenS: 3, ScheduledRate: 50000}, steady}
+	var samples []results.Sample
+	for i := range 18 {
+		x := float64(i)
+		samples = append(samples, results.Sample{T: x + 1, Scheduled: 50000, Acked: 50000 - 4000*math.Abs(math.Sin(x)), Consumed: 48000,
+			AckP50Ns: 2e6, AckP99Ns: int64(9e6 + 2e6*math.Sin(x)), E2EP50Ns: 3e6, E2EP99Ns: 30e6,
+			Target: &results.Usage{Cores: 0.25 + 0.1*math.Sin(x)}, Generator: &results.Usage{Cores: 0.8}})
+	}
+	if edit != nil {
+		edit(run)
+	}
+	d, err := results.Store{Dir: dir}.Begin("sample", started)
+	require.NoError(t, err)
+	require.NoError(t, d.Write(run, samples, nil))
+	out, err := d.Commit()
+	require.NoError(t, err)
+	return out
+}
+
+func TestReportSaysWhatTheRunDirectorySays(t *testing.T) {
+	dir := sampleRun(t, t.TempDir(), nil)
+	file, err := WriteReport(dir)
+	require.NoError(t, err)
+	require.Equal(t, filepath.Join(dir, ReportFile), file)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	doc, err := html.Parse(bytes.NewReader(text))
+	require.NoError(t, err)
+
+	var svgs int
+	var seen strings.Builder
+	var walk func(*html.Node)
+	walk = func(n *html.Node) {
+		switch {
+		case n.Type == html.TextNode:
+			seen.WriteString(n.Data + " ")
+		case n.Data == "svg":
+			svgs++
+		case n.Data == "script" || n.Data == "link" || n.Data == "img":
+			t.Errorf("the page is not self-contained: <%s>", n.Data)
+		}
+		for _, a := range n.Attr {
+			if a.Key == "src" || a.Key == "href" && !strings.HasPrefix(a.Val, "#") {
+				t.Errorf("the page loads %s", a.Val)
+			}
+		}
+		for c := n.FirstChild; c != nil; c = c.NextSibling {
+			walk(c)
+		}
+	}
+	walk(doc)
+	require.Equal(t, 4, svgs, "throughput, latency over time, by percentile, processor")
+	for _, want := range []string{
+		"Does the page say what was measured?", "FAIL", "It took 49,876 records/s.", "page-cache", "records",
+		"throughput >= 49500/s", "e2e.p99 <= 5ms", "missed", "steal was 1.2 %", "748,140", "none lost",
+		"Example <CPU>", "read.path=mmap", "seed: 7", "190,000", "4.01 µs",
+	} {
+		require.Contains(t, seen.String(), want)
+	}
+}
+
+// A run that was cut short has neither samples nor percentiles; its page says
+// so and is a page all the same.
+func TestReportOfARunWithNothingMeasured(t *testing.T) {
+	dir := sampleRun(t, t.TempDir(), func(r *results.Run) {
+		r.Trial.Steady, r.Trial.Phases = results.Phase{}, nil
+		r.Trial.Ledger = results.Ledger{Reason: "the target had gone"}
+		r.Trial.Error = "the target ended"
+		r.Verdict = results.Verdict{Outcome: results.Error, Reason: "the target ended"}
+	})
+	var page bytes.Buffer
+	run, err := results.Open(dir)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "samples.ndjson"), nil, 0o644))
+	require.NoError(t, Report(&page, run))
+	require.Contains(t, page.String(), "The data was not checked: the target had gone.")
+	require.NotContains(t, page.String(), "<svg")
+}
+
+func TestReportNamesADirectoryThatHoldsNoRun(t *testing.T) {
+	_, err := WriteReport(t.TempDir())
+	require.ErrorIs(t, err, results.ErrNoRun)
+}
