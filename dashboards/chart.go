@@ -72,6 +72,8 @@ func (c chart) svg() (template.HTML, error) {
 	p.X.Label.Text, p.Y.Label.Text = c.x, c.y
 	p.BackgroundColor = color.Transparent
 	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.TextStyle.Font.Size = vg.Points(9)
+	p.Legend.Padding = vg.Points(3)
 	if c.xTicks != nil {
 		p.X.Tick.Marker = c.xTicks
 	}
