@@ -85,7 +85,10 @@ var explain = map[string]string{
 	titleUsage:       "Cores in use, by second, of the target and of the generator.",
 }
 
-var report = template.Must(template.New("report").Funcs(template.FuncMap{
+var report = template.Must(template.New("report").Funcs(formats).Parse(reportText))
+
+// formats are the functions of the templates.
+var formats = template.FuncMap{
 	"ns":    func(v any) string { return results.FormatNs(number(v)) },
 	"count": func(v any) string { return results.FormatCount(number(v)) },
 	"bytes": func(v any) string { return results.FormatBytes(number(v)) },
@@ -110,7 +113,7 @@ var report = template.Must(template.New("report").Funcs(template.FuncMap{
 		sort.Slice(out, func(i, j int) bool { return out[i][0] < out[j][0] })
 		return out
 	},
-}).Parse(reportText))
+}
 
 type named struct {
 	Name, Meaning string

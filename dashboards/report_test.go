@@ -2,7 +2,9 @@ package dashboards
 
 import (
 	"bytes"
+	"io"
 	"math"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,4 +132,39 @@ func TestReportOfARunWithNothingMeasured(t *testing.T) {
 func TestReportNamesADirectoryThatHoldsNoRun(t *testing.T) {
 	_, err := WriteReport(t.TempDir())
 	require.ErrorIs(t, err, results.ErrNoRun)
+}
+
+func TestHandlerServesEveryRunAndNothingElse(t *testing.T) {
+	store := results.Store{Dir: filepath.Join(t.TempDir(), "runs")}
+	server := httptest.NewServer(Handler(store))
+	defer server.Close()
+	get := func(path string) (int, string) {
+		res, err := server.Client().Get(server.URL + path)
+		require.NoError(t, err)
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		require.NoError(t, err)
+		return res.StatusCode, string(text)
+	}
+	code, text := get("/")
+	require.Equal(t, 200, code)
+	require.Contains(t, text, "There is none yet")
+
+	id := filepath.Base(sampleRun(t, store.Dir, nil))
+	require.NoError(t, os.WriteFile(filepath.Join(store.Dir, "..", "secret"), []byte("x"), 0o644))
+	code, text = get("/")
+	require.Equal(t, 200, code)
+	require.Contains(t, text, `href="runs/`+id+`/"`)
+	require.Contains(t, text, "49,876")
+	code, text = get("/runs/" + id + "/")
+	require.Equal(t, 200, code)
+	require.Contains(t, text, "Does the page say what was measured?")
+	code, text = get("/runs/" + id + "/scenario.yaml")
+	require.Equal(t, 200, code)
+	require.Equal(t, "name: sample\nseed: 7\n", text)
+	for _, path := range []string{"/runs/nobody/", "/runs/../secret", "/runs/%2e%2e/secret", "/runs/" + id + "/..%2f..%2f..%2fsecret", "/elsewhere"} {
+		code, text = get(path)
+		require.NotEqual(t, 200, code, path)
+		require.NotEqual(t, "x", text, path)
+	}
 }
