@@ -21,11 +21,15 @@ type trialFlags struct {
 
 func (t *trialFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&t.opts.Target, "target", "child", "`TARGET`: child, inprocess, external:HOST:PORT, command:FILE")
 	f.StringArrayVar(&t.sets, "set", nil, "`NAME=VALUE`: a scenario's setting or a broker's knob, any number of times")
 	f.StringVar(&t.opts.OutDir, "out", "results/runs", "`DIR` for run directories")
 	f.StringVar(&t.opts.DataDir, "data", "", "`DIR` in which the broker's data is put, and removed after (default: the system's temporary one)")
 	f.BoolVar(&t.json, "json", false, "results as JSON on standard output")
+}
+
+// target declares the flag of the commands that measure one target.
+func (t *trialFlags) target(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&t.opts.Target, "target", "child", "`TARGET`: child, inprocess, external:HOST:PORT, command:FILE")
 }
 
 // options fills in what depends on the streams.
@@ -55,6 +59,7 @@ error. The exit code is the outcome's: 0 PASS, 10 FAIL, 11 INCONCLUSIVE,
 		},
 	}
 	t.register(cmd)
+	t.target(cmd)
 	cmd.Flags().StringSliceVar(&t.opts.Profile, "profile", nil, "`KINDS` of pprof profile to take: cpu,heap,allocs,mutex,block,goroutine")
 	return cmd
 }
@@ -81,6 +86,7 @@ func runScenarios(cmd *cobra.Command, t *trialFlags, names []string) error {
 		o.Scenario = s
 		run, err := harness.Run(cmd.Context(), o)
 		if run != nil {
+			reportRun(cmd.ErrOrStderr(), run)
 			if err := printRun(w, run, t.json); err != nil {
 				return err
 			}
