@@ -190,7 +190,7 @@ func planCmd() *cobra.Command {
 func validateCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:     "validate FILE…",
-		Short:   "Check scenario files; every fault is named with its line and column",
+		Short:   "Check scenario files; each fault with its line and column",
 		Example: "  millrace validate my-scenario.yaml",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

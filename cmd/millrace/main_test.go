@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"millrace/results"
+)
+
+// millrace runs the command line in this process.
+func millrace(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	code = run(args, &out, &errs)
+	return code, out.String(), errs.String()
+}
+
+func TestBadUsageExitsWithTwoAndSaysWhat(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		p := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(p, []byte(text), 0o644))
+		return p
+	}
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"frobnicate"}, `unknown command "frobnicate"`},
+		{[]string{"serve", "--nope"}, "unknown flag: --nope"},
+		{[]string{"serve", "extra"}, `unknown command "extra"`},
+		{[]string{"serve", "--set", "num.partition=3"}, `unknown knob "num.partition" (did you mean "num.partitions"?)`},
+		{[]string{"serve", "--set", "num.partitions"}, "write NAME=VALUE"},
+		{[]string{"serve", "--set", "num.partitions=0"}, "num.partitions: 0 is outside 1 to"},
+		{[]string{"serve", "--config", file("a.yaml", "num.partitions: 3\nnum.partition: 4\n")}, `a.yaml:2:1: unknown knob "num.partition"`},
+		{[]string{"serve", "--config", file("b.yaml", "num.partitions: 3\nnum.partitions: 4\n")}, `b.yaml:2:1: num.partitions is set twice, first on line 1`},
+		{[]string{"serve", "--config", file("c.yaml", "num.partitions: [3]\n")}, `c.yaml:1:17: num.partitions: want one value`},
+		{[]string{"serve", "--config", file("d.yaml", "- 3\n")}, `d.yaml:1:1: want lines of "knob: value"`},
+		{[]string{"serve", "--config", filepath.Join(dir, "none.yaml")}, "no such file"},
+		{[]string{"run"}, "requires at least 1 arg"},
+		{[]string{"run", "no-such-scenario"}, "no-such-scenario"},
+		{[]string{"compare", "quickstart"}, "nothing to compare"},
+		{[]string{"validate", file("e.yaml", "name: x\nfoo: 1\n")}, "e.yaml:2:1"},
+		{[]string{"report", dir}, "no run directory"},
+	} {
+		code, stdout, stderr := millrace(c.args...)
+		require.Equal(t, results.ExitUsage, code, "%v: %s", c.args, stderr)
+		require.Contains(t, stderr, c.want, "%v", c.args)
+		require.Empty(t, stdout, "%v", c.args)
+	}
+}
+
+func TestEveryCommandHasHelpWithAnExample(t *testing.T) {
+	root, _ := newRoot(nil, nil)
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" || cmd.HasSubCommands() {
+			continue
+		}
+		require.NotEmpty(t, cmd.Short, cmd.Name())
+		require.Contains(t, cmd.Example, "millrace "+cmd.Name(), cmd.Name())
+		code, stdout, _ := millrace(cmd.Name(), "--help")
+		require.Zero(t, code)
+		require.Contains(t, stdout, "Examples:")
+	}
+}
+
+// The listings are read on a terminal of 80 columns.
+func TestListingsFitATerminal(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"knobs"}, {"scenarios"}, {"plan", "quickstart"}} {
+		code, stdout, stderr := millrace(args...)
+		require.Zero(t, code, stderr)
+		for _, line := range strings.Split(stdout, "\n") {
+			require.LessOrEqual(t, len([]rune(line)), 80, "%v: %s", args, line)
+		}
+	}
+}
+
+func TestKnobsDocIsFresh(t *testing.T) {
+	_, want, _ := millrace("knobs", "--markdown")
+	have, err := os.ReadFile("../../docs/knobs.md")
+	require.NoError(t, err)
+	require.Equal(t, want, string(have), "docs/knobs.md is stale: go run ./cmd/millrace knobs --markdown > docs/knobs.md")
+}
+
+func TestGraverOutcomeWins(t *testing.T) {
+	require.Equal(t, results.ExitViolation, graver(results.ExitInterrupted, results.ExitViolation))
+	require.Equal(t, results.ExitFail, graver(results.ExitFail, results.ExitPass))
+	require.Equal(t, results.ExitInvalid, graver(results.ExitFail, results.ExitInvalid))
+}
