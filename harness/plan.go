@@ -125,7 +125,8 @@ func (p *Plan) Write(c io.Writer) {
 	if p.ClosedLoop {
 		about = "about " // a closed loop goes as fast as the target
 	}
-	fmt.Fprintf(c, "%s: %s\n\n", s.Name, s.Question)
+	wrapped(c, "", s.Name+": "+s.Question)
+	fmt.Fprintln(c)
 	for _, ph := range s.Phases {
 		switch {
 		case ph.Kind == Drain:
