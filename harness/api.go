@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"millrace/results"
 )
@@ -20,7 +21,8 @@ type RunOptions struct {
 	Progress io.Writer // live progress; nil: none
 	TTY      bool      // Progress is a terminal: one line that is rewritten, else plain lines
 
-	prefix string // before each line of progress: which round of a comparison this is
+	prefix string        // before each line of progress: which round of a comparison this is
+	audit  time.Duration // how long the generator's own ceiling is measured; 0: auditTime
 }
 
 // Run carries the scenario out once and stores the run directory. The run is
@@ -33,6 +35,9 @@ func Run(ctx context.Context, o RunOptions) (*results.Run, error) {
 	}
 	if o.OutDir == "" {
 		o.OutDir = "results/runs"
+	}
+	if o.audit == 0 {
+		o.audit = auditTime
 	}
 	return execute(ctx, o)
 }

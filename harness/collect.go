@@ -99,7 +99,7 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 	secs := p.Len.Seconds()
 	out := results.Phase{
 		Name: tr.s.Phases[i].Name, Kind: p.Phase.Kind.String(), StartS: p.Start.Seconds(), LenS: secs,
-		ScheduledRate: scheduledRate(p), Sent: flow(p.Sent, secs), Acked: flow(p.Acked, secs), Consumed: flow(p.Consumed, secs),
+		ScheduledRate: tr.s.Phases[i].records() / tr.s.Phases[i].Len.Seconds(), Sent: flow(p.Sent, secs), Acked: flow(p.Acked, secs), Consumed: flow(p.Consumed, secs),
 		Errors: p.Errors, LagMax: p.LagMax, Latency: map[string]results.Quantiles{}, Steal: p.Usage.Steal,
 	}
 	for m, name := range results.Histograms {
@@ -119,13 +119,6 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 	g.Allocs, g.AllocB, g.GCPauseS = &p.Usage.Allocs, &p.Usage.AllocB, &pause
 	perRecord(g, p.Acked.Records)
 	return out
-}
-
-func scheduledRate(p load.PhaseResult) float64 {
-	if p.Phase.Pacer == nil || p.Len <= 0 {
-		return 0
-	}
-	return float64(p.Scheduled) / p.Len.Seconds()
 }
 
 func flow(c load.Count, secs float64) results.Flow {

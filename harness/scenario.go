@@ -106,7 +106,7 @@ func defaults() *Scenario {
 		Client:    "kgo",
 		Payload:   Payload{Generator: "json-events", Size: 1 << 10, Sizes: "fixed", MinSize: 1, MaxSize: 1 << 20, Compressibility: 2},
 		Keys:      Keys{Distribution: "none", Count: 10000, Skew: 1.1},
-		Producers: Producers{Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none", InFlight: 5},
+		Producers: Producers{Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none"},
 		Consumers: Consumers{Groups: 0, Members: 1, MinBytes: 1, MaxBytes: 8 << 20, PartitionBytes: 1 << 20, Records: "false", MaxWait: 500 * time.Millisecond},
 	}
 }
@@ -144,7 +144,7 @@ func (s *Scenario) fields() section {
 			{"linger", "how long a batch waits for company", span(&pr.Linger, 0, time.Minute)},
 			{"batch.size", "largest batch", size(&pr.BatchSize, 128, 100<<20)},
 			{"compression", "codec of the batches", word(&pr.Compression, []string{"none", "gzip", "snappy", "lz4", "zstd"}, nil)},
-			{"max.in.flight", "requests on one connection that may be unanswered", count(&pr.InFlight, 1, 1000)},
+			{"max.in.flight", "requests of one producer that may be unanswered; 0: the client's own default (kgo: 5 with idempotence, else 1)", count(&pr.InFlight, 0, 1000)},
 			{"max.buffered", "records a producer holds before its send call blocks; 0: the client's own default", count(&pr.Buffered, 0, 100_000_000)},
 			{"idempotence", "the broker drops what a retry doubled; default: true for kgo with acks all", toggle(&pr.Idempotence)},
 		}},

@@ -92,7 +92,7 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	spec := tr.s.spec(info.Address)
 	tr.show.status("measuring the generator's own ceiling")
 	tr.run.Trial.Audit.Client = tr.s.Client
-	if rate, err := load.Ceiling(ctx, spec, auditTime); err == nil {
+	if rate, err := load.Ceiling(ctx, spec, o.audit); err == nil {
 		tr.run.Trial.Audit.CeilingRate = rate
 	} else if ctx.Err() == nil {
 		tr.note("the generator's ceiling could not be taken: %v", err)

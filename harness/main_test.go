@@ -1,0 +1,102 @@
+package harness
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kfake"
+)
+
+// The test binary is also a broker, so that targets that are processes can be
+// tested: with serve as its first argument it behaves as `millrace serve` does
+// towards the lab, with franz-go's fake broker inside.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "serve" {
+		serveFake(os.Args[2:])
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serveFake(args []string) {
+	opt := map[string]string{}
+	for i := 0; i+1 < len(args); i += 2 {
+		opt[args[i]] = args[i+1]
+	}
+	switch os.Getenv("FAKE") {
+	case "dies":
+		fmt.Fprintln(os.Stderr, "millrace: listen 127.0.0.1:9092: address already in use")
+		os.Exit(1)
+	case "babbles":
+		fmt.Println("hello")
+		select {}
+	}
+	port := 0
+	if p := opt["--port"]; p != "" {
+		port, _ = strconv.Atoi(p)
+	}
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	if dir := opt["--data"]; dir != "" {
+		_ = os.WriteFile(filepath.Join(dir, "pid"), []byte(strconv.Itoa(os.Getpid())), 0o644)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Println("listening on " + c.ListenAddrs()[0])
+	fmt.Println("pprof on http://127.0.0.1:1/debug/pprof/")
+	<-stop
+}
+
+// fakeBroker is a running fake for the external target.
+func fakeBroker(t *testing.T) string {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c.ListenAddrs()[0]
+}
+
+// watch is a progress writer that calls back once a line has the word.
+type watch struct {
+	word string
+	then func()
+
+	mu   sync.Mutex
+	text strings.Builder
+	once sync.Once
+}
+
+func (w *watch) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	w.text.Write(b)
+	w.mu.Unlock()
+	if w.word != "" && strings.Contains(string(b), w.word) {
+		w.once.Do(w.then)
+	}
+	return len(b), nil
+}
+
+func (w *watch) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.text.String()
+}
+
+var _ io.Writer = (*watch)(nil)
+
+// alive says whether a process is there and no zombie.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && !strings.Contains(string(b), ") Z ")
+}
