@@ -145,10 +145,7 @@ func (c *command) pprof() string         { return "" }
 func (c *command) stop() error {
 	var errs []error
 	if c.p != nil {
-		if c.form.Stop != "" {
-			c.p.mu.Lock()
-			c.p.stopped = true
-			c.p.mu.Unlock()
+		if c.form.Stop != "" && c.p.told() {
 			ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 			if out, err := c.shell(ctx, c.form.Stop).CombinedOutput(); err != nil {
 				errs = append(errs, fmt.Errorf("stop: %w: %s", err, strings.TrimSpace(string(out))))

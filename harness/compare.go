@@ -50,7 +50,7 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 		return nil, err
 	}
 	c := &results.Comparison{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question, Factor: factor,
-		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Rounds: o.Rounds, Env: environment(o.DataDir, o.Scenario.Broker)}
+		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Rounds: o.Rounds, Env: environment(o.DataDir, changedKnobs(o.Scenario.Broker))}
 	if c.Dir, err = freshDir(o.OutDir, c.Started, "compare-"+o.Scenario.Name); err != nil {
 		return nil, err
 	}

@@ -45,3 +45,13 @@ func knobDefault(name string) string {
 	}
 	return ""
 }
+
+// changedKnobs is what of the settings differs from the defaults.
+func changedKnobs(values map[string]string) map[string]string {
+	c := core.Defaults()
+	set := core.Knobs(&c)
+	if err := set.Apply(values); err != nil {
+		return values // not ours to judge here
+	}
+	return set.Changed()
+}

@@ -3,7 +3,11 @@ package harness
 import (
 	"fmt"
 	"io"
+	"net"
+	"net/http"
+	_ "net/http/pprof"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
@@ -20,9 +24,19 @@ import (
 // tested: with serve as its first argument it behaves as `millrace serve` does
 // towards the lab, with franz-go's fake broker inside.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "serve" {
-		serveFake(os.Args[2:])
-		return
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case "serve":
+			serveFake(os.Args[2:])
+			return
+		case "lab": // starts a process, says its pid and waits to be killed
+			p, err := startProcess(exec.Command("sleep", "60"))
+			if err != nil {
+				panic(err)
+			}
+			fmt.Println(p.cmd.Process.Pid)
+			select {}
+		}
 	}
 	os.Exit(m.Run())
 }
@@ -55,7 +69,12 @@ func serveFake(args []string) {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	fmt.Println("listening on " + c.ListenAddrs()[0])
-	fmt.Println("pprof on http://127.0.0.1:1/debug/pprof/")
+	profiles, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go http.Serve(profiles, nil)
+	fmt.Printf("pprof on http://%s/debug/pprof/\n", profiles.Addr())
 	<-stop
 }
 

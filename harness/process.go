@@ -56,11 +56,19 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
+// told notes that the process is being told to end, so that its end surprises
+// nobody. It is true the first time, of a process that has not ended.
+func (p *process) told() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.stopped
+	p.stopped = true
+	return first && !isClosed(p.lost)
+}
+
 // stop asks with SIGTERM, and kills after stopTime.
 func (p *process) stop() error {
-	p.mu.Lock()
-	p.stopped = true
-	p.mu.Unlock()
+	p.told()
 	select {
 	case <-p.done:
 		return nil // it had ended before

@@ -3,11 +3,13 @@ package harness
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/term"
 
 	"millrace/harness/load"
 	"millrace/results"
@@ -26,12 +28,19 @@ type progress struct {
 	began    time.Time
 	ack, e2e *hdrhistogram.Histogram // of the phase so far
 	drawn    int                     // width of the line on the terminal
+	columns  int                     // of the terminal
 }
 
 func newProgress(o RunOptions) *progress {
 	p := &progress{w: o.Progress, tty: o.TTY, prefix: o.prefix, s: o.Scenario}
 	if p.w == nil {
 		p.w = io.Discard
+	}
+	p.columns = width
+	if f, ok := p.w.(*os.File); ok && p.tty {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
+			p.columns = w
+		}
 	}
 	for _, ph := range p.s.Phases {
 		p.total += ph.Len
@@ -48,6 +57,7 @@ func (p *progress) line(text string) {
 		fmt.Fprintln(p.w, text)
 		return
 	}
+	text = clip(text, p.columns-1) // a line that wraps cannot be rewritten
 	width := utf8.RuneCountInString(text)
 	fmt.Fprintf(p.w, "\r%s%s", text, strings.Repeat(" ", max(0, p.drawn-width)))
 	p.drawn = width

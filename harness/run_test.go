@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -142,6 +144,9 @@ func checkRun(t *testing.T, s *Scenario, run *results.Run, kind string) {
 		require.Positive(t, tr.Steady.Target.CPUS)
 		require.Positive(t, tr.Steady.Target.RSSMax)
 		require.Positive(t, *tr.Steady.Target.PerRecord.Ctx)
+		if kind == "child" { // whose Go runtime can be asked
+			require.Positive(t, *tr.Steady.Target.PerRecord.Allocs)
+		}
 		require.NotNil(t, samples[0].Target)
 	}
 	require.Positive(t, tr.Steady.Generator.PerRecord.CPUNs)
@@ -244,16 +249,75 @@ func TestTargetRefuses(t *testing.T) {
 	}
 }
 
-// A child does not outlive the lab, however the lab ends: the kernel kills it
-// when the thread that started it is gone. Here that thread's process is a
-// shell's child that is killed.
-func TestDeadBeforeStart(t *testing.T) {
+// A process that the lab started does not outlive it, however it ends.
+func TestProcessDiesWithTheLab(t *testing.T) {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	lab := exec.Command(exe, "lab")
+	out, err := lab.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, lab.Start())
+	var pid int
+	_, err = fmt.Fscan(out, &pid)
+	require.NoError(t, err)
+	require.True(t, alive(pid))
+	require.NoError(t, lab.Process.Kill())
+	_ = lab.Wait()
+	require.Eventually(t, func() bool { return !alive(pid) }, 10*time.Second, 10*time.Millisecond)
+}
+
+func TestInterruptedBeforeStart(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	run, err := Run(ctx, options(t, shortScenario(t), "child"))
 	require.Nil(t, run)
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, 130, ExitCode(run, err))
+}
+
+func TestNoPlaceForResults(t *testing.T) {
+	o := options(t, shortScenario(t), "child")
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o644))
+	o.OutDir = filepath.Join(file, "runs")
+	_, err := Run(deadline(t), o)
+	require.ErrorContains(t, err, "no place for the results")
+	require.Equal(t, 1, ExitCode(nil, err))
+}
+
+// Profiles are taken of target and generator, a file for each kind and phase.
+func TestProfile(t *testing.T) {
+	t.Parallel()
+	s := shortScenario(t, "phases=[{steady: 1100ms, rate: 3000/s}, {drain: 5s}]", "goals=[errors == 0]")
+	o := options(t, s, "child")
+	o.Profile = []string{"cpu", "heap", "goroutine"}
+	run, err := Run(deadline(t), o)
+	require.NoError(t, err)
+	var names []string
+	for _, f := range run.Profiles() {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".pb.gz"))
+	}
+	require.Equal(t, []string{
+		"generator-cpu-steady", "generator-goroutine-drain", "generator-goroutine-steady", "generator-heap-drain", "generator-heap-steady",
+		"target-cpu-steady", "target-goroutine-drain", "target-goroutine-steady", "target-heap-drain", "target-heap-steady",
+	}, names, "%v", run.Trial.Notes)
+	list, total, unit, err := Top(filepath.Join(run.Dir, results.ProfilesDir, "target-cpu-steady.pb.gz"))
+	require.NoError(t, err)
+	require.Equal(t, "nanoseconds", unit)
+	var flat int64
+	for _, f := range list {
+		require.LessOrEqual(t, f.Flat, f.Cum)
+		require.LessOrEqual(t, f.Cum, total)
+		flat += f.Flat
+	}
+	require.Equal(t, total, flat, "every sample is some function's own")
+	var b strings.Builder
+	require.NoError(t, ProfileSummary(&b, run, 10))
+	require.Contains(t, b.String(), "target, steady: CPU")
+
+	o.Profile = []string{"cpus"}
+	_, err = Run(deadline(t), o)
+	require.ErrorContains(t, err, `--profile cpus: kinds are cpu, heap, allocs, mutex, block, goroutine (did you mean "cpu"?)`)
 }
 
 func TestKnobsOnForeignTarget(t *testing.T) {

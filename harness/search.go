@@ -45,7 +45,7 @@ func Search(ctx context.Context, o SearchOptions) (*results.Search, error) {
 		o.OutDir = "results/runs"
 	}
 	h := &hunt{o: o, s: &results.Search{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question,
-		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Env: environment(o.DataDir, o.Scenario.Broker)}}
+		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Env: environment(o.DataDir, changedKnobs(o.Scenario.Broker))}}
 	h.goals()
 	h.try = h.step
 	var err error

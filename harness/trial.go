@@ -56,7 +56,11 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	if err := tr.roomFor(); err != nil {
 		return nil, err
 	}
-	env := environment(o.DataDir, tr.s.Broker)
+	env := environment(o.DataDir, changedKnobs(tr.s.Broker))
+	if tr.draft, err = (results.Store{Dir: o.OutDir}).Begin(tr.s.Name, began); err != nil {
+		return nil, fmt.Errorf("no place for the results: %w (say another with --out)", err)
+	}
+	defer tr.draft.Discard()
 
 	tr.show.status("starting %s", o.Target)
 	defer t.stop() // whatever happens; a second stop does nothing
@@ -81,10 +85,6 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 		Started: began.UTC(), Target: info,
 	}
 	tr.promise()
-	if tr.draft, err = (results.Store{Dir: o.OutDir}).Begin(tr.s.Name, began); err != nil {
-		return nil, fmt.Errorf("no room for the results: %w", err)
-	}
-	defer tr.draft.Discard()
 	if tr.prof, err = newProfiler(o.Profile, tr.draft.Dir, tr.target, info.Kind); err != nil {
 		return nil, err
 	}
