@@ -23,6 +23,9 @@ type RunOptions struct {
 
 	prefix string        // before each line of progress: which round of a comparison this is
 	audit  time.Duration // how long the generator's own ceiling is measured; 0: auditTime
+	// ceiling is the generator's own, taken by an earlier trial of the same
+	// client, payload and batch settings; 0: measure it.
+	ceiling float64
 }
 
 // Run carries the scenario out once and stores the run directory. The run is

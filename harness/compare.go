@@ -97,6 +97,7 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 			}
 			done++
 			runs[i] = run
+			alts[i].opts.ceiling = run.Trial.Audit.CeilingRate
 			switch run.Verdict.Outcome {
 			case results.Interrupted:
 				return ctx.Err()

@@ -160,6 +160,7 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (ok bool, err erro
 		return false, fmt.Errorf("at %s: %w", perSec.format(rate), err)
 	}
 	t, v := &run.Trial, run.Verdict
+	h.o.ceiling = t.Audit.CeilingRate
 	if v.Outcome == results.Interrupted {
 		return false, nil
 	}

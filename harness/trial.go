@@ -90,13 +90,7 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	}
 
 	spec := tr.s.spec(info.Address)
-	tr.show.status("measuring the generator's own ceiling")
-	tr.run.Trial.Audit.Client = tr.s.Client
-	if rate, err := load.Ceiling(ctx, spec, o.audit); err == nil {
-		tr.run.Trial.Audit.CeilingRate = rate
-	} else if ctx.Err() == nil {
-		tr.note("the generator's ceiling could not be taken: %v", err)
-	}
+	tr.audit(ctx, spec)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -118,6 +112,21 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	}
 	tr.run.ID = tr.draft.ID
 	return tr.run, nil
+}
+
+// audit takes the generator's ceiling against a sink that throws all away.
+func (tr *trial) audit(ctx context.Context, spec load.Spec) {
+	a := &tr.run.Trial.Audit
+	a.Client, a.CeilingRate = tr.s.Client, tr.o.ceiling
+	if a.CeilingRate > 0 {
+		return
+	}
+	tr.show.status("measuring the generator's own ceiling")
+	rate, err := load.Ceiling(ctx, spec, tr.o.audit)
+	if err != nil && ctx.Err() == nil {
+		tr.note("the generator's ceiling could not be taken: %v", err)
+	}
+	a.CeilingRate = rate
 }
 
 // ending is how the load came to its end.
