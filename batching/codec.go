@@ -98,6 +98,9 @@ func (c Codec) Compress(dst, src []byte, level int) ([]byte, error) {
 		return dst, codecFault(c)
 	}
 	if min, max := c.Levels(); level != 0 && (level < min || level > max) {
+		if max == 0 {
+			return dst, fmt.Errorf("%w: %v has no levels, only 0", ErrCodec, c)
+		}
 		return dst, fmt.Errorf("%w: %v has no level %d, only 0 (default) and %d to %d", ErrCodec, c, level, min, max)
 	}
 	return codecs[c].compress(dst, src, level)

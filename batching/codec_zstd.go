@@ -54,19 +54,15 @@ func (zstdCodec) compress(dst, src []byte, level int) ([]byte, error) {
 	return e.z.EncodeAll(src, dst), nil
 }
 
-// zstdDecoder serves any number of goroutines. It sets no limit: it is asked
-// only where the frames can be seen not to pass it.
+// zstdDecoder serves any number of goroutines, as many at a time as there are
+// processors. It fills the room it is given and never takes more.
 var zstdDecoder = sync.OnceValue(func() *zstd.Decoder {
-	return newZstdDecoder(zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)))
-})
-
-func newZstdDecoder(opts ...zstd.DOption) *zstd.Decoder {
-	z, err := zstd.NewReader(nil, opts...)
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(runtime.GOMAXPROCS(0)), zstd.WithDecodeAllCapLimit(true))
 	if err != nil {
 		panic("BUG: zstd decoder: " + err.Error())
 	}
 	return z
-}
+})
 
 func (zstdCodec) decompress(dst, src []byte, limit int) ([]byte, error) {
 	exact, bound, err := zstdSize(src)
@@ -77,37 +73,38 @@ func (zstdCodec) decompress(dst, src []byte, limit int) ([]byte, error) {
 		return dst, corrupt(Zstd, errZstdClaim)
 	case exact > int64(limit):
 		return dst, overLimit(Zstd, limit)
+	case exact >= 0:
+		return zstdInto(dst, src, int(exact), int(exact), limit)
 	}
-	z := zstdDecoder()
-	if exact < 0 && bound > int64(limit) {
-		// The frames do not say what they hold and may hold too much. Rare:
-		// a bomb, or a stream flushed into many small blocks.
-		z = newZstdDecoder(zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(max(limit, zstdMinMemory))))
-		defer z.Close()
+	// Java and librdkafka do not say what their frames hold. A usual ratio is
+	// tried first, then four times as much each time it did not do: a third of
+	// the work is wasted at worst, and memory follows what is really there.
+	most := int(min(bound, int64(limit)))
+	for room := min(most, max(4<<10, 8*len(src))); ; room = min(most, 4*room) {
+		out, err := zstdInto(dst, src, room, int(bound), limit)
+		if room == most || !errors.Is(err, ErrTooLarge) {
+			return out, err
+		}
 	}
-	before := len(dst)
-	// The library decodes fastest into room that is there. What the frames
-	// promise is held to what their blocks can be; where they do not say, the
-	// usual ratios are a guess that it corrects.
-	room := exact
-	if exact < 0 {
-		room = min(bound, int64(limit), max(zstdMaxBlock, 8*int64(len(src))))
-	}
-	out, err := z.DecodeAll(src, slices.Grow(dst, int(room)+zstdSlack))
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || (err == nil && len(out)-before > limit) {
+}
+
+// zstdInto decodes src to the end of dst where that takes at most room bytes;
+// else the error is ErrTooLarge. bound is what src can hold at most.
+func zstdInto(dst, src []byte, room, bound, limit int) ([]byte, error) {
+	// The library reports a block that finds no room as it does a corrupt
+	// one. So there is room for one block too many, and it is the size that
+	// came of it that tells.
+	dst = slices.Grow(dst, min(room+zstdMaxBlock, bound)+zstdSlack)
+	end := len(dst) + min(room+zstdMaxBlock, bound) + zstdSlack
+	out, err := zstdDecoder().DecodeAll(src, dst[:len(dst):end])
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded) || len(out) > len(dst)+room:
 		return dst, overLimit(Zstd, limit)
-	}
-	if err != nil {
+	case err != nil:
 		return dst, corrupt(Zstd, err)
 	}
 	return out, nil
 }
-
-// zstdMinMemory is the least limit a decoder is given: it also bounds the
-// window that a frame may ask for, and 8 MiB is what the RFC wants every
-// decoder to support. What comes out is held to the caller's limit all the
-// same.
-const zstdMinMemory = 8 << 20
 
 // zstdSlack lets the library copy in whole words at the end of the output.
 const zstdSlack = 16
@@ -129,6 +126,9 @@ const zstdMaxBlock = 128 << 10
 //	block: 3 bytes little-endian (bit 0: the last one; 1–2: raw, run, compressed;
 //	       3–23: size), data (a run's data is one byte, its size the output's)
 func zstdSize(src []byte) (exact, bound int64, err error) {
+	if len(src) == 0 {
+		return 0, 0, errZstdFrame
+	}
 	for len(src) > 0 {
 		var h zstd.Header
 		if err := h.Decode(src); err != nil {
