@@ -84,8 +84,8 @@ func (b *Builder) delta(timestamp int64) int64 {
 // record is not in it then.
 func (b *Builder) Append(timestamp int64, key, value []byte, headers []Header) error {
 	body := b.bodySize(timestamp, key, value, headers)
-	if total := int64(len(b.records)) + int64(body) + 5; total > math.MaxInt32-HeaderSize {
-		return fault(ErrTooLarge, "records", HeaderSize, total, "at most 2147483586 bytes")
+	if err := checkRoom(len(b.records), varintSize(int64(body))+body); err != nil {
+		return err
 	}
 	delta := b.delta(timestamp)
 	if b.count == 0 {
@@ -107,6 +107,14 @@ func (b *Builder) Append(timestamp int64, key, value []byte, headers []Header) e
 	}
 	b.records = dst
 	b.count++
+	return nil
+}
+
+// checkRoom says whether a batch with so many bytes of records has room for more.
+func checkRoom(records, more int) error {
+	if total := int64(records) + int64(more); total > math.MaxInt32-HeaderSize {
+		return fault(ErrTooLarge, "records", HeaderSize, total, "at most 2147483586 bytes")
+	}
 	return nil
 }
 

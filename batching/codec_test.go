@@ -41,9 +41,9 @@ func TestCodecsRoundTrip(t *testing.T) {
 	payloads := map[string][]byte{"one byte": {7}, "lines": logLines(3000), "zeros": make([]byte, 300_000), "noise": noise(200_000),
 		"one block": logLines(3000)[:64<<10], "one block and a byte": logLines(3000)[:64<<10+1]}
 	for _, c := range batching.Codecs() {
-		min, max := c.Levels()
-		for level := range max + 1 {
-			if level != 0 && level < min {
+		_, max := c.Levels()
+		for _, level := range []int{0, 1, 4, 7, 9, 10, max} {
+			if level > max {
 				continue
 			}
 			for name, src := range payloads {
@@ -135,12 +135,14 @@ func TestBombsMeetTheLimit(t *testing.T) {
 				return err
 			}
 			require.ErrorIs(t, decode(limit), batching.ErrTooLarge) // also warms the pools
-			// The decoders own tables, and at most twice the limit while
-			// growing up to it.
+			// The library's tables, and twice the limit at most while growing
+			// up to it.
 			var err error
 			took := allocated(func() { err = decode(limit) })
 			require.ErrorIs(t, err, batching.ErrTooLarge)
-			require.Less(t, took, uint64(3*limit), "allocated")
+			if !batching.RaceDetector {
+				require.Less(t, took, uint64(3*limit), "allocated")
+			}
 
 			require.ErrorIs(t, decode(size-1), batching.ErrTooLarge, "one byte below its size")
 			require.NoError(t, decode(size), "exactly its size")
