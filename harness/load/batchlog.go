@@ -15,7 +15,7 @@ type sentBatch struct {
 	seq      int64  // of its first record
 	event    int64  // number of its first record in its producer's share of the phase
 	intended int64  // closed loop: ns at which all of it was intended to start; -1: by the schedule
-	n        int32  // records
+	n, bytes int32  // records, and of their keys and values
 	crc      uint32 // of the batch as sent
 	content  uint32 // of keys and values, see contentSum
 	phase    int32

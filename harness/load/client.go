@@ -22,13 +22,13 @@ func Clients() []string { return []string{"kgo", "lean"} }
 
 // producer hands events to the target. Its methods are for one goroutine.
 type producer interface {
-	// batch says how many events the next hand-over may hold, and how long the
-	// first of them may wait for the others.
-	batch() (n int, linger time.Duration)
-	// send hands over the events, in order, and books what becomes of each in
-	// the recorder and the ledger. It blocks while the client has no room, and
-	// answers for how many nanoseconds it did. Where ctx ends before all are
-	// handed over it answers how many were.
+	// batch says how many events are worth a hand-over, how many one may hold
+	// at most, and how long the first may wait for the others.
+	batch() (full, most int, linger time.Duration)
+	// send hands over events from the first on, in order, and books what becomes
+	// of each in the recorder and the ledger. It blocks while the client has no
+	// room. It answers how many were handed over, and for how many nanoseconds
+	// the client held it up.
 	send(ctx context.Context, e events) (handed int64, blocked int64)
 	// flush returns when all that was sent is acknowledged or failed, or when
 	// ctx ends.

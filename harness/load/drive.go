@@ -40,19 +40,19 @@ func (d *driver) run(ctx context.Context) {
 }
 
 func (d *driver) openLoop(ctx context.Context, k int) {
-	e := events{phase: k, begin: d.r.rec.starts[k], pace: d.r.share(k, d.index)}
+	e := events{phase: k, begin: d.r.rec.starts[k], pace: d.r.shares[k][d.index]}
 	total := e.pace.Count(d.r.phases[k].Len - 1)
 	for e.from < total && ctx.Err() == nil {
 		// A hand-over is due when it is full or its first event has lingered.
-		n, linger := d.p.batch()
-		last := min(e.from+int64(n), total) - 1
+		full, most, linger := d.p.batch()
+		last := min(e.from+int64(full), total) - 1
 		due := e.pace.At(last)
 		if first := e.pace.At(e.from); first+linger < due {
 			due = first + linger
 		}
 		e.ready = e.begin + int64(due)
 		now := d.until(ctx, e.ready)
-		e.to = min(e.pace.Count(time.Duration(now-e.begin)), last+1)
+		e.to = min(e.pace.Count(time.Duration(now-e.begin)), e.from+int64(most), total)
 		if e.to <= e.from { // ctx ended
 			return
 		}
@@ -65,8 +65,8 @@ func (d *driver) closedLoop(ctx context.Context, k int) {
 	end := begin + int64(d.r.phases[k].Len)
 	e := events{phase: k, begin: begin, until: end}
 	for now := d.until(ctx, begin); now < end && ctx.Err() == nil; now = d.r.now() {
-		n, _ := d.p.batch()
-		e.to, e.ready = e.from+int64(n), now
+		_, most, _ := d.p.batch()
+		e.to, e.ready = e.from+int64(most), now
 		d.send(ctx, &e)
 	}
 }
@@ -117,7 +117,18 @@ func (r *run) scheduled(k int, now int64) int64 {
 	return ph.Pacer.Count(min(since, ph.Len-1))
 }
 
-// share is what one producer sends of a phase.
-func (r *run) share(k, index int) Pacer {
-	return share{r.phases[k].Pacer, int64(index), int64(r.spec.Producers.Count)}
+// shares is what each producer sends of each phase; nil: a closed loop, or
+// nothing.
+func shares(phases []Phase, producers int) [][]Pacer {
+	all := make([][]Pacer, len(phases))
+	for k, ph := range phases {
+		for i := range producers {
+			var p Pacer
+			if ph.Pacer != nil {
+				p = share{ph.Pacer, int64(i), int64(producers)}
+			}
+			all[k] = append(all[k], p)
+		}
+	}
+	return all
 }

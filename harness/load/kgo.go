@@ -79,7 +79,7 @@ func (kgoClient) producer(ctx context.Context, r *run, index int) (producer, err
 	p.promise = p.done
 	acks := map[int16]kgo.Acks{AcksNone: kgo.NoAck(), AcksLeader: kgo.LeaderAck(), AcksAll: kgo.AllISRAcks()}[s.Acks]
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID), kgo.WithContext(r.hard),
+		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID), kgo.WithContext(r.hard), kgo.Dialer(r.dial),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(acks), kgo.ProducerLinger(s.Linger),
 		// Kafka's batch.size does not bound a single record; franz-go's does.
@@ -113,7 +113,7 @@ func (kgoClient) producer(ctx context.Context, r *run, index int) (producer, err
 }
 
 // batch: what is due is sent at once; lingering is kgo's own affair.
-func (p *kgoProducer) batch() (int, time.Duration) { return kgoBatch, 0 }
+func (p *kgoProducer) batch() (full, most int, linger time.Duration) { return 1, kgoBatch, 0 }
 
 func (p *kgoProducer) send(ctx context.Context, e events) (handed, blocked int64) {
 	n := int(min(e.to-e.from, kgoBatch))

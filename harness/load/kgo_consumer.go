@@ -32,7 +32,7 @@ func (kgoClient) consumer(r *run, group int, parts []int, live bool) (consumer, 
 	}
 	s := r.spec.Consumers
 	c.opts = []kgo.Opt{
-		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID),
+		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID), kgo.Dialer(r.dial),
 		kgo.ConsumePartitions(from),
 		// Where the log was cut below us, what comes after its end is what can
 		// still be read; the ledger knows what is missing.

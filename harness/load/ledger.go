@@ -85,6 +85,20 @@ func (s *stream) untake(n int64) {
 	s.mu.Unlock()
 }
 
+// log remembers a batch.
+func (s *stream) log(b sentBatch) {
+	s.mu.Lock()
+	s.batches.push(b)
+	s.mu.Unlock()
+}
+
+// find is the logged batch that holds seq, see batchLog.find.
+func (s *stream) find(group int, seq int64) (sentBatch, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.batches.find(group, seq)
+}
+
 // ack books n records from seq on as acknowledged; last is the offset of the
 // last of them, -1 where the target does not say.
 func (s *stream) ack(seq, n, last int64) {
@@ -199,6 +213,20 @@ func (r *reading) plausible(producer int, seq int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.from[producer].top == seq
+}
+
+// position is the offset after the last record seen.
+func (r *reading) position() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next
+}
+
+// topOf is one above the highest sequence number seen of a producer.
+func (r *reading) topOf(producer int) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.from[producer].top
 }
 
 func note(list *[]Example, e Example) {

@@ -98,6 +98,26 @@ func (s *shard) recordLocked(phase int, m Metric, v, n int64) {
 	h.Record(v, n)
 }
 
+// arrival says when consecutive records of one producer were intended to start.
+type arrival struct {
+	phase int
+	at    int64 // ns of all of them; -1: as pace says
+	begin int64 // ns of the phase
+	pace  Pacer
+	event int64 // the first
+}
+
+// recordEach counts now minus the intended start of each of n records.
+func (s *shard) recordEach(m Metric, now, n int64, a arrival) {
+	if a.at >= 0 {
+		s.recordLocked(a.phase, m, now-a.at, n)
+		return
+	}
+	for i := range n {
+		s.recordLocked(a.phase, m, now-a.begin-int64(a.pace.At(a.event+i)), 1)
+	}
+}
+
 func (s *shard) emptyLocked() *Histogram {
 	if n := len(s.free); n > 0 {
 		h := s.free[n-1]

@@ -2,12 +2,16 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // run is a spec on its way. What is here is fixed before the load begins, apart
@@ -17,13 +21,22 @@ type run struct {
 	phases []Phase // with the drain at the end
 	id     uint32
 	parts  []partition
-	begin  []int64 // end of each partition before the run
-	lead   []leader
+	begin  []int64   // end of each partition before the run
+	shares [][]Pacer // by phase, producer
 	pool   *pool
 	keys   *keySet
 	rec    *recorder
 	ledger *ledger
 	log    *slog.Logger
+	ctl    *control
+
+	// Of the lean client.
+	prefixes      []prefix // by partition
+	templates     []*template
+	templatesOnce sync.Once
+	templatesErr  error
+	leads         atomic.Pointer[[]leader] // by partition
+	refreshed     atomic.Int64             // ns at which that was last asked for
 
 	start time.Time // time 0; set once everything is connected
 
@@ -42,6 +55,47 @@ func (r *run) now() int64 { return int64(time.Since(r.start)) }
 func (r *run) keyed(part int, event int64) int {
 	topics := int64(len(r.spec.Topics))
 	return int(event%topics)*r.spec.Topics[0].Partitions + part
+}
+
+// arrival is of records that a producer sends from an event on.
+func (r *run) arrival(phase, producer int, event, at int64) arrival {
+	return arrival{phase: phase, at: at, begin: r.rec.starts[phase], pace: r.shares[phase][producer], event: event}
+}
+
+// leaderOf is where a partition's records go.
+func (r *run) leaderOf(part int) leader { return (*r.leads.Load())[part] }
+
+// refreshLeaders asks anew where the partitions are, not more often than twice
+// a second and without waiting for the answer.
+func (r *run) refreshLeaders() {
+	last, now := r.refreshed.Load(), r.now()
+	if now-last < int64(500*time.Millisecond) || !r.refreshed.CompareAndSwap(last, now) {
+		return
+	}
+	go func() {
+		if leads, err := r.ctl.leaders(r.hard); err == nil {
+			r.leads.Store(&leads)
+		}
+	}()
+}
+
+// rejected says that the target refused a request for a partition.
+func (r *run) rejected(what string, part int, code int16) {
+	err := kerr.ErrorForCode(code)
+	r.complain(what, fmt.Errorf("topic %s partition %d: %w", r.parts[part].topic, r.parts[part].index, err))
+	if errors.Is(err, kerr.NotLeaderForPartition) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+		r.refreshLeaders()
+	}
+}
+
+// dialTimeout bounds the opening of one connection.
+const dialTimeout = 2 * time.Second
+
+// dial opens a connection to the target, with the congestion control that the
+// spec asks for.
+func (r *run) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: dialTimeout, Control: congestionControl(r.spec.Congestion)}
+	return d.DialContext(ctx, network, addr)
 }
 
 // complain says the first few errors of a run, and then every thousandth: each
@@ -73,15 +127,16 @@ func Run(ctx context.Context, s Spec) (*Result, error) {
 		return nil, err
 	}
 	defer r.stopHard()
-	ctl, err := newControl(&r.spec, r.parts)
+	if r.ctl, err = newControl(&r.spec, r.parts); err != nil {
+		return nil, err
+	}
+	defer r.ctl.close()
+	leads, err := r.ctl.leaders(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer ctl.close()
-	if r.lead, err = ctl.leaders(ctx); err != nil {
-		return nil, err
-	}
-	if r.begin, err = ctl.ends(ctx); err != nil {
+	r.leads.Store(&leads)
+	if r.begin, err = r.ctl.ends(ctx); err != nil {
 		return nil, err
 	}
 	for _, group := range r.ledger.readings {
@@ -99,7 +154,7 @@ func Run(ctx context.Context, s Spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.carryOut(ctx, ctl, drivers)
+	return r.carryOut(ctx, drivers)
 }
 
 func newRun(s Spec) (*run, error) {
@@ -126,8 +181,12 @@ func newRun(s Spec) (*run, error) {
 	}
 	r.ledger = newLedger(s.Topics, s.Producers.Count, groups, s.Producers.Acks != AcksNone)
 	r.parts = r.ledger.parts
+	for _, p := range r.parts {
+		r.prefixes = append(r.prefixes, newPrefix(p, s.Producers.Acks))
+	}
 	starts, _ := phaseStarts(r.phases)
 	r.rec = newRecorder(starts)
+	r.shares = shares(r.phases, s.Producers.Count)
 	r.hard, r.stopHard = context.WithCancel(context.Background())
 	r.soft, r.stopSoft = context.WithCancel(r.hard)
 	return r, nil
@@ -177,7 +236,7 @@ func (r *run) consume(groups, members int, live bool) (stop func(), err error) {
 }
 
 // carryOut runs the phases and puts the result together.
-func (r *run) carryOut(ctx context.Context, ctl *control, drivers []*driver) (*Result, error) {
+func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) {
 	r.start = time.Now().Add(leadIn)
 	c := r.spec.Consumers
 	stopConsumers, err := r.consume(c.Groups, c.Members, true)
@@ -202,7 +261,7 @@ func (r *run) carryOut(ctx context.Context, ctl *control, drivers []*driver) (*R
 			stopConsumers = func() {}
 		}
 	}
-	drained := r.awaitConsumers(ctl)
+	drained := r.awaitConsumers()
 	at := r.now()
 	close(over)
 	watching.Wait()
@@ -215,7 +274,7 @@ func (r *run) carryOut(ctx context.Context, ctl *control, drivers []*driver) (*R
 	if len(r.ledger.readings) > 0 {
 		ask, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		if ends, err = ctl.ends(ask); err != nil {
+		if ends, err = r.ctl.ends(ask); err != nil {
 			r.log.Warn("the ledger cannot be completed", "error", err)
 		}
 	}
@@ -234,7 +293,7 @@ func (r *run) flush(drivers []*driver) {
 
 // awaitConsumers returns when every group has seen all there is, or when it
 // will see no more of it. It says whether all was seen.
-func (r *run) awaitConsumers(ctl *control) bool {
+func (r *run) awaitConsumers() bool {
 	const poll = 2 * time.Millisecond
 	last, since, asked := int64(-1), r.now(), r.now()
 	for r.hard.Err() == nil {
@@ -251,7 +310,7 @@ func (r *run) awaitConsumers(ctl *control) bool {
 		}
 		// A log that ends below what it acknowledged is never read further.
 		if now-asked > int64(quiet/2) {
-			if ends, err := ctl.ends(r.hard); err == nil && r.ledger.passed(ends) {
+			if ends, err := r.ctl.ends(r.hard); err == nil && r.ledger.passed(ends) {
 				return false
 			}
 			asked = r.now()

@@ -73,7 +73,7 @@ func whole(t *testing.T, s Spec, res *Result) {
 }
 
 func TestRunAgainstFake(t *testing.T) {
-	for _, client := range []string{"kgo"} {
+	for _, client := range Clients() {
 		for _, c := range []struct {
 			name   string
 			change func(*Spec)

@@ -31,6 +31,9 @@ type Spec struct {
 	// of sleeping: more precise, at the price of CPU that the target may need.
 	// 0: it never does.
 	Spin time.Duration
+	// Congestion is the TCP congestion control of the load's connections (reno,
+	// cubic, bbr), for comparisons; "": the system's. Linux only.
+	Congestion string
 	// GiveUp ends the run with ErrTargetGone once records have been waiting and
 	// nothing was acknowledged for so long. 0: never; the phases' end bounds
 	// the run anyway.

@@ -22,6 +22,8 @@ const (
 	maxConsumers  = 1 << 12
 	maxPartitions = 1 << 15
 	maxFetchBytes = 1 << 30
+	maxInFlight   = 1 << 16
+	maxBuffered   = 1 << 24
 )
 
 // Validate says everything that is wrong with the spec.
@@ -53,7 +55,8 @@ func (s *Spec) Validate() error {
 	check(p.BatchBytes >= 0 && p.BatchBytes <= 100<<20, "batch of %d bytes is outside 0 to 100 MiB", p.BatchBytes)
 	_, ok := kgoCodecs[p.Compression]
 	check(ok, "compression %q is none of none, gzip, snappy, lz4, zstd", p.Compression)
-	check(p.MaxInFlight >= 0 && p.MaxBuffered >= 0, "max in flight and max buffered cannot be negative")
+	check(!p.Idempotent || s.Client != "lean", "the lean client is not idempotent: it never sends a batch again")
+	check(p.MaxInFlight >= 0 && p.MaxInFlight <= maxInFlight && p.MaxBuffered >= 0 && p.MaxBuffered <= maxBuffered, "max in flight %d or max buffered %d is outside 0 to %d, %d", p.MaxInFlight, p.MaxBuffered, maxInFlight, maxBuffered)
 
 	c := s.Consumers
 	check(c.Groups >= 0 && c.Groups <= maxConsumers && c.Groups*c.Members <= maxConsumers, "consumers: %d groups of %d members are outside 0 to %d", c.Groups, c.Members, maxConsumers)
@@ -108,6 +111,9 @@ func (s Spec) filled() Spec {
 		}
 	}
 	or(&s.Producers.BatchBytes, defaultBatchBytes)
+	if s.Client == "lean" {
+		or(&s.Producers.MaxInFlight, leanInFlight)
+	}
 	or(&s.Consumers.MinBytes, 1)
 	or(&s.Consumers.FetchBytes, defaultFetchBytes)
 	or(&s.Consumers.PartitionBytes, defaultPartitionBytes)
