@@ -23,19 +23,20 @@ type rule struct {
 // rules are the directions of ARCHITECTURE.md. Everyone may import
 // internal/knob, which imports nothing of ours.
 var rules = map[string]rule{
-	"internal/knob": {nil, "every package declares its settings through it, so it can know none of them"},
-	"batching":      {nil, "a format: bytes in, bytes out"},
-	"core/wire":     {nil, "a format: bytes in, bytes out; the lean client uses it without a broker"},
-	"core/group":    {nil, "a pure state machine: no I/O, so that scripts and fake time can drive it"},
-	"netio":         {nil, "moves frames without knowing what they mean; a span meets its Part structurally"},
-	"results":       {nil, "the file is the interface between measuring and showing"},
-	"scenarios":     {nil, "data and its schema"},
-	"diskio":        {[]string{"batching"}, "a log of batches, not of topics"},
-	"dashboards":    {[]string{"results"}, "shows what lies in run directories, and nothing that only a live run knows"},
-	"core":          {[]string{"core/wire", "core/group", "netio", "diskio", "batching"}, "the broker never knows the lab"},
-	"harness/load":  {[]string{"core/wire", "batching"}, "a client: whatever it can do to our broker it can do to any"},
-	"harness":       {[]string{"harness/load", "core", "core/wire", "batching", "results", "scenarios"}, "core only for the in-process target"},
-	"cmd":           {[]string{"harness", "core", "results", "dashboards"}, "thin: flags in, text out"},
+	"internal/knob":  {nil, "every package declares its settings through it, so it can know none of them"},
+	"batching":       {nil, "a format: bytes in, bytes out"},
+	"core/wire":      {nil, "a format: bytes in, bytes out; the lean client uses it without a broker"},
+	"core/group":     {nil, "a pure state machine: no I/O, so that scripts and fake time can drive it"},
+	"netio":          {nil, "moves frames without knowing what they mean; a span meets its Part structurally"},
+	"results":        {nil, "the file is the interface between measuring and showing"},
+	"scenarios":      {nil, "data and its schema"},
+	"diskio":         {[]string{"batching"}, "a log of batches, not of topics"},
+	"dashboards":     {[]string{"results"}, "shows what lies in run directories, and nothing that only a live run knows"},
+	"core":           {[]string{"core/wire", "core/group", "netio", "diskio", "batching"}, "the broker never knows the lab"},
+	"harness/load":   {[]string{"core/wire", "batching"}, "a client: whatever it can do to our broker it can do to any"},
+	"harness/limits": {[]string{"batching", "results"}, "the bare host: it knows neither broker nor scenario"},
+	"harness":        {[]string{"harness/load", "core", "core/wire", "batching", "results", "scenarios"}, "core only for the in-process target"},
+	"cmd":            {[]string{"harness", "harness/limits", "core", "results", "dashboards"}, "thin: flags in, text out"},
 }
 
 type listed struct {

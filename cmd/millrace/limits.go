@@ -1,0 +1,129 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"millrace/harness"
+	"millrace/harness/limits"
+	"millrace/internal/knob"
+	"millrace/results"
+)
+
+func limitsCmd() *cobra.Command {
+	var o limits.Options
+	var asJSON bool
+	warm, payload := "0", ""
+	cmd := &cobra.Command{
+		Use:   "limits",
+		Short: "Measure what this host can do at most",
+		Long: `Measure the host with bare loops, in under a minute: loopback by write, sendfile,
+pread+write and mmap+write, appends to the page cache, fdatasync by size,
+CRC-32C, and each codec. A broker's figures are to be read as fractions of
+these. CPU seconds for each GB are those of the thread that sends or writes.`,
+		Example: `  millrace limits
+  millrace limits --warm 8GiB --congestion reno
+  millrace limits --payload /var/log/dpkg.log --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if o.Warm, err = knob.ParseBytes(warm); err != nil {
+				return usage(fmt.Errorf("--warm: %w", err))
+			}
+			if payload == "" {
+				o.Payload = harness.SamplePayload(1 << 20)
+			} else if o.Payload, err = head(payload, 8<<20); err != nil {
+				return usage(fmt.Errorf("--payload: %w", err))
+			}
+			progress, tty := cmd.ErrOrStderr(), isTerminal(cmd.ErrOrStderr())
+			o.Progress = func(done, total int, name string) {
+				if tty {
+					fmt.Fprintf(progress, "\r\033[K%d of %d  %s", done+1, total, name)
+				} else {
+					fmt.Fprintf(progress, "%d of %d  %s\n", done+1, total, name)
+				}
+			}
+			l, err := limits.Measure(cmd.Context(), o)
+			if tty {
+				fmt.Fprint(progress, "\r\033[K")
+			}
+			if l == nil {
+				return err
+			}
+			l.Env = harness.Environment(o.Dir)
+			if asJSON {
+				if err := writeJSON(cmd.OutOrStdout(), l); err != nil {
+					return err
+				}
+			} else {
+				writeLimits(cmd.OutOrStdout(), l)
+			}
+			return outcome(cmd.Context(), err)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Dir, "data", "", "`DIR` to write files in (default: the system's temporary one)")
+	f.StringVar(&payload, "payload", "", "`FILE` that the codecs compress (default: generated JSON events)")
+	f.StringVar(&o.Congestion, "congestion", "", "TCP congestion control of the sockets: reno, cubic, bbr (default: the system's)")
+	f.StringVar(&warm, "warm", warm, "`SIZE` of page cache to touch first, so that memory is warm")
+	f.BoolVar(&asJSON, "json", false, "one JSON object")
+	return cmd
+}
+
+// head reads at most n bytes of a file.
+func head(name string, n int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, n))
+	if err == nil && len(b) == 0 {
+		err = fmt.Errorf("%s is empty", name)
+	}
+	return b, err
+}
+
+func writeLimits(w io.Writer, l *results.Limits) {
+	rows := [][]string{{"path", "call", "GB/s", "slowest-fastest", "CPU-s/GB", ""}}
+	for _, p := range l.Paths {
+		extra := ""
+		if p.P50Ns > 0 {
+			extra = "p50 " + results.FormatNs(float64(p.P50Ns))
+		}
+		if p.Ratio > 0 {
+			extra = fmt.Sprintf("to %.0f %%", 100*p.Ratio)
+		}
+		rows = append(rows, []string{p.Name, results.FormatBytes(float64(p.Size)), fmt.Sprintf("%.2f", p.Rate/1e9),
+			fmt.Sprintf("%.2f-%.2f", p.Low/1e9, p.High/1e9), fmt.Sprintf("%.2f", p.CPUPerGB), extra})
+	}
+	table(w, rows)
+	state := []string{"memory cold or as it was"}
+	if l.Warm {
+		state[0] = "memory warmed"
+	}
+	if l.Congestion != "" {
+		state = append(state, "congestion control "+l.Congestion)
+	} else {
+		state = append(state, "congestion control "+l.Env.Congestion)
+	}
+	if l.Pinned {
+		state = append(state, "sender and receiver on CPUs of their own")
+	}
+	fmt.Fprintln(w)
+	for _, line := range wrap(strings.Join(state, ", ")+fmt.Sprintf("; steal %.1f %%; took %.0f s", 100*l.Steal, l.TookS), 78) {
+		fmt.Fprintln(w, line)
+	}
+	for _, n := range l.Notes {
+		for i, line := range wrap("note: "+n, 76) {
+			if i > 0 {
+				line = "  " + line
+			}
+			fmt.Fprintln(w, line)
+		}
+	}
+}
