@@ -3,32 +3,259 @@ package core
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millrace/batching"
+	"millrace/core/meta"
+	"millrace/diskio"
+	"millrace/netio"
 )
 
 // Broker is a running broker. All methods are safe for concurrent use.
 type Broker struct {
-	addr string
-	done chan struct{}
-	err  error
+	// Immutable once Start has returned.
+	cfg      Config
+	log      *slog.Logger
+	now      func() time.Time
+	node     int32
+	knobs    []frozen
+	depth    batching.Depth
+	prefetch bool // cold.read is prefetch
+	fs       diskio.FS
+	dir      *dataDir
+	store    *meta.Store
+	syncer   *diskio.Syncer
+	journal  *journal
+	apis     *apiTable
+	server   netio.Server
+	profiler *profiler
+	restore  func() // takes back the runtime's settings
+	host     string // what clients are told
+	port     int32
+
+	// Locks are taken in this order: changeMu, the store's, partition.mu,
+	// partition.waitMu, deadlines.mu, netio's own.
+	changeMu sync.Mutex // held while the metadata changes and partitions follow
+	view     atomic.Pointer[view]
+
+	counters  counters
+	workers   workers
+	deadlines deadlines
+	ids       producerIDs
+	removals  sync.WaitGroup // of deleted topics' files
+
+	stopping atomic.Bool // nothing waits, nothing changes any more
+	stop     sync.Once
+	quit     chan struct{} // closed when Stop begins
+	chores   sync.WaitGroup
+	done     chan struct{}
+	err      error // written before done is closed
 }
 
 // Start opens the data directory, recovers its partitions, and listens. ctx
-// bounds the start only; the broker runs until Stop.
-func Start(ctx context.Context, cfg Config) (*Broker, error) {
-	return nil, errors.New("core: not built yet")
+// bounds the start only; the broker runs until Stop. Errors are one line that
+// says what is wrong and what to do.
+func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
+	if err := Knobs(&cfg).Validate(); err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		cfg: cfg, log: cfg.Logger, now: cfg.Clock, fs: cfg.FS, node: int32(cfg.NodeID),
+		prefetch: cfg.Disk.ColdRead == diskio.ColdPrefetch,
+		apis:     newAPITable(coreAPIs()),
+		workers:  workers{limit: slowWorkers},
+		quit:     make(chan struct{}), done: make(chan struct{}),
+	}
+	if b.log == nil {
+		b.log = slog.Default()
+	}
+	if b.now == nil {
+		b.now = time.Now
+	}
+	if b.depth, err = batching.ParseDepth(cfg.ValidateDepth); err != nil {
+		return nil, err
+	}
+	b.knobs = cfg.freeze()
+	b.restore = tuneRuntime(cfg)
+	// What was begun is ended in reverse where a later step fails.
+	var undo []func()
+	defer func() {
+		if err == nil {
+			return
+		}
+		for i := len(undo) - 1; i >= 0; i-- {
+			undo[i]()
+		}
+	}()
+	undo = append(undo, b.restore)
+	if b.dir, err = openDataDir(b.fs, cfg.DataDir, cfg.NodeID, b.log); err != nil {
+		return nil, err
+	}
+	b.fs = b.dir.fs
+	undo = append(undo, b.dir.unlock)
+	if err := b.openMetadata(); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = b.journal.log.Close() })
+	b.syncer = diskio.NewSyncer(cfg.Disk)
+	undo = append(undo, b.syncer.Close)
+	if err := b.openPartitions(ctx); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { _ = b.closePartitions() })
+	if cfg.PprofListen != "" {
+		if b.profiler, err = startProfiler(cfg.PprofListen); err != nil {
+			return nil, err
+		}
+		undo = append(undo, b.profiler.stop)
+	}
+	if b.server, err = netio.Listen(cfg.Listen, cfg.Net, loop{b}); err != nil {
+		return nil, err
+	}
+	if err := b.decideAdvertised(); err != nil {
+		undo = append(undo, func() { _ = b.server.Stop(ctx) })
+		return nil, err
+	}
+	b.chores.Add(1)
+	go b.doChores()
+	return b, nil
 }
 
+// slowWorkers bounds the requests that wait for the disk or for a change of the
+// metadata at the same time. They wait more than they work.
+const slowWorkers = 16
+
+// openMetadata folds the metadata log and adds this start to it.
+func (b *Broker) openMetadata() error {
+	if err := checkJournal(b.dir); err != nil {
+		return err
+	}
+	opened, err := diskio.Open(b.fs, b.dir.file(journalDir), journalConfig(), diskio.Options{Clock: b.now, Logger: b.log})
+	if err != nil {
+		return fmt.Errorf("metadata log: %w", err)
+	}
+	b.journal = &journal{log: opened, now: b.now}
+	if b.store, err = meta.Open(b.journal); err == nil {
+		_, err = b.store.Change(func(*meta.Image) ([]meta.Record, error) {
+			return []meta.Record{meta.BrokerStarted{Node: b.node}}, nil
+		})
+	}
+	if err != nil {
+		_ = opened.Close()
+	}
+	return err
+}
+
+// openPartitions recovers every partition of the image.
+func (b *Broker) openPartitions(ctx context.Context) error {
+	image := b.store.Image()
+	if err := b.dir.sweep(image); err != nil {
+		return err
+	}
+	began := time.Now()
+	b.bringInLine(&view{}, image)
+	if n := len(b.view.Load().all()); n > 0 {
+		b.log.Info("partitions opened", "partitions", n, "clean", b.dir.clean, "took", time.Since(began).Round(time.Millisecond))
+	}
+	return ctx.Err()
+}
+
+// decideAdvertised settles what clients are told to connect to.
+func (b *Broker) decideAdvertised() (err error) {
+	if b.cfg.Advertised != "" {
+		b.host, b.port, err = splitListener(b.cfg.Advertised)
+		return err
+	}
+	at, ok := b.server.Addr().(*net.TCPAddr)
+	if !ok {
+		return fmt.Errorf("listening on %v, which is no TCP address: set advertised.listeners", b.server.Addr())
+	}
+	b.host, b.port = at.IP.String(), int32(at.Port)
+	if at.IP.IsUnspecified() {
+		// 0.0.0.0 is nowhere to connect to.
+		b.host = "127.0.0.1"
+		b.log.Warn("listening on every address, but telling clients to connect to 127.0.0.1; set advertised.listeners for clients elsewhere")
+	}
+	return nil
+}
+
+func (b *Broker) advertised() (host string, port int32) { return b.host, b.port }
+
 // Addr is the address listened on, with the real port where 0 was asked.
-func (b *Broker) Addr() string { return b.addr }
+func (b *Broker) Addr() string { return b.server.Addr().String() }
+
+// PprofAddr is where profiles are served; "": nowhere.
+func (b *Broker) PprofAddr() string { return b.profiler.addr() }
 
 // Stop lets replies already begun leave until ctx ends, closes every
 // connection, syncs and closes every log, and marks the stop as clean. Later
 // calls wait for the first and return its error.
-func (b *Broker) Stop(ctx context.Context) error { return nil }
+func (b *Broker) Stop(ctx context.Context) error {
+	b.stop.Do(func() {
+		close(b.quit)
+		b.stopping.Store(true)
+		b.deadlines.expireAll() // nothing that waits for records holds up the stop
+		err := b.server.Stop(ctx)
+		b.workers.close()
+		b.deadlines.stop()
+		b.profiler.stop()
+		b.chores.Wait()
+		b.removals.Wait()
+		b.err = errors.Join(err, b.closeData())
+		b.restore()
+		close(b.done)
+	})
+	<-b.done
+	return b.err
+}
 
-// Done is closed when the broker has ended, by Stop or by its own fault.
+// closeData closes every log; only where all of them closed well is the stop
+// marked as clean.
+func (b *Broker) closeData() error {
+	b.changeMu.Lock()
+	defer b.changeMu.Unlock()
+	// The workers answer to the partitions, so they end first; what they had
+	// not synced yet, closing the logs does.
+	b.syncer.Close()
+	err := errors.Join(b.closePartitions(), b.saveCheckpoints(), b.journal.log.Close())
+	if err == nil {
+		err = b.dir.markClean()
+	}
+	b.dir.unlock()
+	return err
+}
+
+// Done is closed when the broker has ended.
 func (b *Broker) Done() <-chan struct{} { return b.done }
 
-// Err says why the broker ended; nil before Done is closed and after a clean
-// stop.
-func (b *Broker) Err() error { return b.err }
+// Err says what went wrong when the broker ended; nil before Done is closed and
+// after a clean stop.
+func (b *Broker) Err() error {
+	select {
+	case <-b.done:
+		return b.err
+	default:
+		return nil
+	}
+}
+
+// tuneRuntime sets the garbage collector's knobs, which are the whole
+// process's, and answers what takes them back.
+func tuneRuntime(cfg Config) (restore func()) {
+	restore = func() {}
+	if cfg.GOGC != 0 {
+		was := debug.SetGCPercent(cfg.GOGC)
+		restore = func() { debug.SetGCPercent(was) }
+	}
+	if cfg.GOMEMLIMIT != 0 {
+		was, gc := debug.SetMemoryLimit(cfg.GOMEMLIMIT), restore
+		restore = func() { gc(); debug.SetMemoryLimit(was) }
+	}
+	return restore
+}

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"millrace/batching"
+	"millrace/diskio"
 	"millrace/internal/knob"
+	"millrace/netio"
 )
 
 // Config is everything a broker is told. Start with Defaults; the fields that
@@ -28,6 +31,11 @@ type Config struct {
 	Logger *slog.Logger
 	// Clock is the source of wall time; nil: time.Now.
 	Clock func() time.Time
+	// FS is what the data lies on; nil: the operating system's files.
+	FS diskio.FS
+
+	Net  netio.Config
+	Disk diskio.Config
 
 	NodeID     int
 	Advertised string // HOST:PORT told to clients; "": the bound address
@@ -59,10 +67,6 @@ type TopicConfig struct {
 
 // The values of the enumerated knobs.
 const (
-	ValidateCRC     = "crc"
-	ValidateRecords = "records"
-	ValidateNone    = "none"
-
 	CompressionProducer = "producer"
 
 	TimestampCreate = "CreateTime"
@@ -77,12 +81,15 @@ func Defaults() Config {
 		Listen:  "127.0.0.1:9092",
 		DataDir: "./data",
 
+		Net:  netio.Defaults(),
+		Disk: diskio.Defaults(),
+
 		NodeID:          1,
 		Partitions:      1,
 		AutoCreate:      true,
 		FetchMaxBytes:   55 << 20,
 		FetchMaxWait:    5 * time.Minute,
-		ValidateDepth:   ValidateRecords,
+		ValidateDepth:   batching.DepthCRC.String(),
 		RecoveryThreads: 4,
 		ProducerExpiry:  24 * time.Hour,
 
@@ -104,6 +111,8 @@ func Knobs(c *Config) *knob.Set {
 	s := &knob.Set{}
 	c.register(s)
 	c.Topic.register(s)
+	c.Net.Register(s)
+	c.Disk.Register(s)
 	return s
 }
 
@@ -114,7 +123,7 @@ func (c *Config) register(s *knob.Set) {
 	s.Bool(&c.AutoCreate, "auto.create.topics.enable", "create a topic when a client asks for one that does not exist")
 	s.Bytes(&c.FetchMaxBytes, "fetch.max.bytes", "most record bytes in one fetch answer, whatever the client allows; the first batch always moves", knob.Range(1024, 1<<31-1))
 	s.Duration(&c.FetchMaxWait, "fetch.max.wait.ms", "longest a fetch is parked, whatever the client asks for", knob.Within(0, time.Hour))
-	s.Enum(&c.ValidateDepth, "validate.depth", []string{ValidateCRC, ValidateRecords, ValidateNone},
+	s.Enum(&c.ValidateDepth, "validate.depth", batching.Depths(),
 		"how deep a produced batch is checked: crc (header and checksum), records (decompressed, record by record, as Kafka does), none (header only)")
 	s.Int(&c.RecoveryThreads, "num.recovery.threads.per.data.dir", "partitions opened at once when the broker starts", knob.Range(1, 1024))
 	s.Duration(&c.ProducerExpiry, "producer.id.expiration.ms", "an idempotent producer silent for so long is forgotten", knob.Within(time.Millisecond, forever))
@@ -141,12 +150,15 @@ func (t *TopicConfig) register(s *knob.Set) {
 		knob.Within(0, forever), knob.PerTopic(), knob.Kafka("log.message.timestamp.before.max.ms"))
 	s.Duration(&t.TimestampAfter, "message.timestamp.after.max.ms", "how far a record's timestamp may lie ahead of the broker's clock",
 		knob.Within(0, forever), knob.PerTopic(), knob.Kafka("log.message.timestamp.after.max.ms"))
+	s.Enum(&t.CleanupPolicy, "cleanup.policy", []string{"delete", "compact", "compact,delete", "delete,compact"},
+		"what becomes of old records: deleted by age and size, or kept by key (topics are not compacted yet: compact keeps all)",
+		knob.PerTopic(), knob.Kafka("log.cleanup.policy"))
 	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that must hold a record before acks=all is answered",
 		knob.Range(1, 1), knob.PerTopic())
 }
 
-// MaxPartitions bounds the partitions of one topic, so that one request cannot
-// ask for more files than a machine has.
+// MaxPartitions bounds the partitions that one request can make, so that it
+// cannot ask for more files than a machine has. Kafka's controller has the same.
 const MaxPartitions = 10000
 
 // splitListener reads HOST:PORT, with or without Kafka's PLAINTEXT:// before it.

@@ -1,0 +1,84 @@
+package core
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// DescribeConfigs, v1 to v4: the settings of topics and of this broker.
+//
+//   - A topic's settings come from the topic, else from the broker's start, else
+//     from the default; the synonyms, when asked for, are these in that order.
+//     A broker's are read-only: they are given at its start.
+//   - Names given pick settings; unknown ones are left out. v3 adds each
+//     setting's type, and its documentation when asked for.
+//   - Broker "": the settings that hold for all brokers by a dynamic change, of
+//     which there are none.
+func describeConfigs(c *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
+	resp := kmsg.NewPtrDescribeConfigsResponse()
+	for i := range req.Resources {
+		r := &req.Resources[i]
+		out := kmsg.NewDescribeConfigsResponseResource()
+		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		list, f := c.configsOf(r)
+		if f != nil {
+			out.ErrorCode, out.ErrorMessage = f.code, f.text()
+		}
+		for _, s := range list {
+			if r.ConfigNames == nil || slices.Contains(r.ConfigNames, s.name) {
+				out.Configs = append(out.Configs, describeSetting(req, s))
+			}
+		}
+		resp.Resources = append(resp.Resources, out)
+	}
+	return resp, nil
+}
+
+func (b *Broker) configsOf(r *kmsg.DescribeConfigsRequestResource) ([]setting, *fault) {
+	switch r.ResourceType {
+	case kmsg.ConfigResourceTypeTopic:
+		if f := topicNameFault(r.ResourceName); f != "" {
+			return nil, faultf(kerr.InvalidTopicException, "%s", f)
+		}
+		t := b.view.Load().image.Topic(r.ResourceName)
+		if t == nil {
+			return nil, &fault{code: kerr.UnknownTopicOrPartition.Code}
+		}
+		return b.topicListing(t.Configs), nil
+	case kmsg.ConfigResourceTypeBroker:
+		if r.ResourceName == "" {
+			return nil, nil
+		}
+		id, err := strconv.Atoi(r.ResourceName)
+		if err != nil {
+			return nil, faultf(kerr.InvalidRequest, "Broker id must be an integer, but it is: %s", r.ResourceName)
+		}
+		if id != int(b.node) {
+			return nil, faultf(kerr.InvalidRequest, "Unexpected broker id, expected %d or empty string, but received %s", b.node, r.ResourceName)
+		}
+		return b.brokerListing(), nil
+	}
+	return nil, faultf(kerr.InvalidRequest, "Unsupported resource type: %s", fmt.Sprint(r.ResourceType))
+}
+
+func describeSetting(req *kmsg.DescribeConfigsRequest, s setting) kmsg.DescribeConfigsResponseResourceConfig {
+	out := kmsg.NewDescribeConfigsResponseResourceConfig()
+	out.Name, out.Value, out.ReadOnly = s.name, kmsg.StringPtr(s.value), s.readOnly
+	out.Source, out.ConfigType = s.source, s.kind
+	out.IsDefault = s.source == kmsg.ConfigSourceDefaultConfig
+	if req.IncludeDocumentation {
+		out.Documentation = kmsg.StringPtr(s.doc)
+	}
+	if req.IncludeSynonyms {
+		for _, y := range s.synonyms {
+			o := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
+			o.Name, o.Value, o.Source = y.name, kmsg.StringPtr(y.value), y.source
+			out.ConfigSynonyms = append(out.ConfigSynonyms, o)
+		}
+	}
+	return out
+}

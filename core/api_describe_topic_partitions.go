@@ -1,0 +1,108 @@
+package core
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/core/meta"
+)
+
+// maxDescribedPartitions bounds one answer of DescribeTopicPartitions, as
+// Kafka's max.request.partition.size.limit does.
+const maxDescribedPartitions = 2000
+
+// DescribeTopicPartitions, v0: topics and partitions by name, a page at a time.
+//
+//   - No topics: all. The answer holds at most as many partitions as the client
+//     allows (and 2000), and says in a cursor where the next page starts.
+//   - A cursor skips what lies before it. Unknown topics are
+//     UNKNOWN_TOPIC_OR_PARTITION, bad names INVALID_TOPIC_EXCEPTION; none is
+//     made.
+func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
+	resp := kmsg.NewPtrDescribeTopicPartitionsResponse()
+	view := c.view.Load()
+	from := ""
+	if req.Cursor != nil {
+		from = req.Cursor.Topic
+	}
+	names := describedNames(view.image, req)
+	names = names[sort.SearchStrings(names, from):]
+	left := maxDescribedPartitions
+	if n := int(req.ResponsePartitionLimit); n > 0 {
+		left = min(left, n)
+	}
+	for _, name := range names {
+		t := view.byName[name]
+		if t == nil {
+			resp.Topics = append(resp.Topics, undescribed(name))
+			continue
+		}
+		first := 0
+		if req.Cursor != nil && name == req.Cursor.Topic {
+			first = min(max(int(req.Cursor.Partition), 0), len(t.partitions))
+		}
+		if left == 0 {
+			resp.NextCursor = nextPage(name, first)
+			break
+		}
+		last := min(len(t.partitions), first+left)
+		resp.Topics = append(resp.Topics, describePartitions(t, first, last))
+		left -= last - first
+		if last < len(t.partitions) {
+			resp.NextCursor = nextPage(name, last)
+			break
+		}
+	}
+	return resp, nil
+}
+
+// describedNames lists the names asked for, sorted, each once.
+func describedNames(image *meta.Image, req *kmsg.DescribeTopicPartitionsRequest) []string {
+	var names []string
+	for i := range req.Topics {
+		names = append(names, req.Topics[i].Topic)
+	}
+	if len(req.Topics) == 0 {
+		for _, t := range image.Topics() {
+			names = append(names, t.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func nextPage(topic string, partition int) *kmsg.DescribeTopicPartitionsResponseNextCursor {
+	n := kmsg.NewDescribeTopicPartitionsResponseNextCursor()
+	n.Topic, n.Partition = topic, int32(partition)
+	return &n
+}
+
+func undescribed(name string) kmsg.DescribeTopicPartitionsResponseTopic {
+	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
+	out.Topic = kmsg.StringPtr(name)
+	out.ErrorCode = kerr.UnknownTopicOrPartition.Code
+	if topicNameFault(name) != "" {
+		out.ErrorCode = kerr.InvalidTopicException.Code
+	}
+	return out
+}
+
+func describePartitions(t *topic, first, last int) kmsg.DescribeTopicPartitionsResponseTopic {
+	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
+	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.meta.Name), t.meta.ID, internalTopic(t.meta.Name)
+	out.AuthorizedOperations = topicOperations
+	for i := first; i < last; i++ {
+		m := t.meta.Partitions[i]
+		o := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
+		o.Partition, o.LeaderID, o.LeaderEpoch, o.Replicas, o.ISR = int32(i), m.Leader, m.LeaderEpoch, m.Replicas, m.ISR
+		if t.partitions[i].offline() {
+			o.ErrorCode = kerr.LeaderNotAvailable.Code
+			o.LeaderID, o.OfflineReplicas = -1, m.Replicas
+		}
+		out.Partitions = append(out.Partitions, o)
+	}
+	return out
+}

@@ -1,0 +1,44 @@
+package core
+
+import (
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"millrace/core/wire"
+	"millrace/netio"
+)
+
+// Produce, v3 to v11, and advertised from v0: librdkafka before 2.0 takes a
+// minimum above 0 for a broker that cannot compress. Versions 0 to 2 carried
+// record formats that Kafka 4.0 dropped; a client that sends them all the same
+// is disconnected.
+//
+//   - Exactly one v2 batch for each partition; see checker for what is checked
+//     and with which code it is refused. zstd from v7.
+//   - acks 0: no answer, and an error closes the connection. acks 1 and -1 are
+//     answered when the sync policy's promise holds; with one replica they mean
+//     the same. Others: INVALID_REQUIRED_ACKS.
+//   - Idempotent batches are appended once and in order: a batch sent again is
+//     answered with the offset it got, a gap is OUT_OF_ORDER_SEQUENCE_NUMBER,
+//     an epoch older than the last seen INVALID_PRODUCER_EPOCH.
+//   - Transactions are not served: INVALID_TXN_STATE.
+//   - v5 tells the log start, v8 words for an error, v10 could name the new
+//     leader of a moved partition; nothing moves on one node.
+func serveProduce(b *Broker, f *netio.Frame, h wire.Header, body []byte) {
+	w := produces.Get().(*produce)
+	w.b, w.frame, w.header = b, f, h
+	if err := w.req.Decode(h.Version, body); err != nil {
+		w.release()
+		b.refuse(f, err)
+		return
+	}
+	b.counters.produces.Add(1)
+	switch {
+	case w.req.Acks < -1 || w.req.Acks > 1:
+		w.refuseAll(kerr.InvalidRequiredAcks.Code)
+	case w.req.TransactionalID != nil:
+		w.refuseAll(kerr.InvalidTxnState.Code)
+	default:
+		w.appendAll()
+	}
+	w.finish()
+}

@@ -1,0 +1,27 @@
+package core
+
+import (
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// coreAPIs is the table of what is served. A version stands here when a test
+// drives it; each api_NAME.go says at its top what its versions mean here.
+func coreAPIs() []api {
+	return []api{
+		{key: int16(kmsg.Produce), advertised: 0, min: 3, max: 11, raw: serveProduce},
+		{key: int16(kmsg.Fetch), advertised: 4, min: 4, max: 16, raw: serveFetch},
+		{key: int16(kmsg.ListOffsets), advertised: 1, min: 1, max: 11, handle: typed(listOffsets), slow: always},
+		{key: int16(kmsg.Metadata), advertised: 0, min: 0, max: 13, handle: typed(metadata), slow: metadataIsSlow},
+		{key: int16(kmsg.ApiVersions), advertised: 0, min: 0, max: 4, handle: typed(apiVersions)},
+		{key: int16(kmsg.CreateTopics), advertised: 2, min: 2, max: 7, handle: typed(createTopics), slow: always},
+		{key: int16(kmsg.DeleteTopics), advertised: 1, min: 1, max: 6, handle: typed(deleteTopics), slow: always},
+		{key: int16(kmsg.DeleteRecords), advertised: 0, min: 0, max: 2, handle: typed(deleteRecords), slow: always},
+		{key: int16(kmsg.InitProducerID), advertised: 0, min: 0, max: 5, handle: typed(initProducerID), slow: initProducerIDIsSlow},
+		{key: int16(kmsg.OffsetForLeaderEpoch), advertised: 2, min: 2, max: 4, handle: typed(offsetForLeaderEpoch)},
+		{key: int16(kmsg.DescribeConfigs), advertised: 1, min: 1, max: 4, handle: typed(describeConfigs)},
+		{key: int16(kmsg.DescribeLogDirs), advertised: 1, min: 1, max: 4, handle: typed(describeLogDirs), slow: always},
+		{key: int16(kmsg.CreatePartitions), advertised: 0, min: 0, max: 3, handle: typed(createPartitions), slow: always},
+		{key: int16(kmsg.DescribeCluster), advertised: 0, min: 0, max: 2, handle: typed(describeCluster)},
+		{key: int16(kmsg.DescribeTopicPartitions), advertised: 0, min: 0, max: 0, handle: typed(describeTopicPartitions)},
+	}
+}

@@ -1,0 +1,317 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"millrace/core/meta"
+	"millrace/diskio"
+)
+
+// dataDir is the broker's log directory: whose it is, how it was left, and the
+// checkpoints of its partitions. Names and formats are Kafka's; diskio.Dir has
+// them.
+type dataDir struct {
+	fs        diskio.FS
+	path      string
+	clusterID string
+	clean     bool // how the last broker left it
+	log       *slog.Logger
+
+	mu     sync.Mutex // Dir is not safe for concurrent use
+	dir    *diskio.Dir
+	points map[diskio.Partition]int64 // recovery points, as read at the start
+	starts map[diskio.Partition]int64 // log starts, as read at the start
+}
+
+// openDataDir makes, locks and reads the directory.
+func openDataDir(fs diskio.FS, path string, node int, log *slog.Logger) (*dataDir, error) {
+	if fs == nil {
+		fs = diskio.OS()
+		if abs, err := filepath.Abs(path); err == nil {
+			path = abs // told by DescribeLogDirs, and good wherever the process goes
+		}
+	}
+	dir, err := diskio.OpenDir(fs, path)
+	var locked *diskio.ErrLocked
+	if errors.As(err, &locked) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot use %s as the data directory: %w; mend that or choose another", path, err)
+	}
+	d := &dataDir{fs: fs, path: path, clean: dir.Clean(), log: log, dir: dir}
+	if err := d.load(node); err != nil {
+		d.unlock()
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *dataDir) load(node int) (err error) {
+	if owner := d.dir.Meta("node.id"); owner != "" && owner != strconv.Itoa(node) {
+		return fmt.Errorf("data directory %s belongs to node.id %s, not %d: give the broker that id, or another directory", d.path, owner, node)
+	}
+	d.clusterID = d.dir.Meta("cluster.id")
+	if d.clusterID == "" {
+		d.clusterID = meta.NewID().String()
+		if err := d.dir.SetMeta(map[string]string{
+			"version": "1", "node.id": strconv.Itoa(node),
+			"cluster.id": d.clusterID, "directory.id": meta.NewID().String(),
+		}); err != nil {
+			return fmt.Errorf("data directory %s cannot be written to: %w", d.path, err)
+		}
+	}
+	if d.points, err = d.dir.Offsets(diskio.RecoveryPoints); err == nil {
+		d.starts, err = d.dir.Offsets(diskio.StartOffsets)
+	}
+	return err
+}
+
+func (d *dataDir) unlock() { _ = d.dir.Close() }
+
+func (d *dataDir) markClean() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.dir.MarkClean()
+}
+
+// file is a path in the directory.
+func (d *dataDir) file(name string) string { return filepath.Join(d.path, name) }
+
+// space is the size of the directory's file system and what is free of it; -1
+// where that cannot be known.
+func (d *dataDir) space() (total, usable int64) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(d.path, &s); err != nil {
+		return -1, -1
+	}
+	return int64(s.Blocks) * s.Bsize, int64(s.Bavail) * s.Bsize
+}
+
+func (p *partition) key() diskio.Partition { return diskio.Partition{Topic: p.topic, Index: p.index} }
+
+// options tells diskio how the partition's log was left.
+func (d *dataDir) options(p *partition) diskio.Options {
+	return diskio.Options{
+		Clean: d.clean, RecoveryPoint: d.points[p.key()], Start: d.starts[p.key()],
+		Gaps: p.settings.Load().compact, Clock: p.b.now, Logger: d.log,
+	}
+}
+
+// claim writes the topic's id into the partition's directory, or finds it
+// there.
+func (d *dataDir) claim(p *partition) error {
+	dir := d.file(p.name)
+	id, err := diskio.ReadPartitionMetadata(d.fs, dir)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return diskio.WritePartitionMetadata(d.fs, dir, diskio.TopicID(p.id))
+	case err != nil:
+		return err
+	case id != diskio.TopicID(p.id):
+		return fmt.Errorf("%s holds topic id %s, not %s", dir, id, p.id)
+	}
+	return nil
+}
+
+const (
+	deletedSuffix = "-delete" // a deleted topic's partition; its files are on their way out
+	straySuffix   = "-stray"  // a partition that the metadata does not know
+)
+
+// sweep puts aside the directories of partitions that the metadata does not
+// know, so that they are in nobody's way, and removes those that were deleted.
+func (d *dataDir) sweep(image *meta.Image) error {
+	parts, others, err := d.dir.Partitions()
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	for _, p := range parts {
+		name := p.DirName()
+		id, err := diskio.ReadPartitionMetadata(d.fs, d.file(name))
+		t := image.Topic(p.Topic)
+		known := t != nil && int(p.Index) < len(t.Partitions)
+		if known && (err != nil || meta.ID(id) == t.ID) {
+			continue
+		}
+		delete(d.points, p)
+		delete(d.starts, p)
+		aside := d.aside(name, straySuffix)
+		d.log.Warn("putting a partition aside that the metadata does not know", "directory", d.file(name), "as", aside)
+		if err := d.fs.Rename(d.file(name), aside); err != nil {
+			return fmt.Errorf("data directory: %w", err)
+		}
+	}
+	for _, name := range others {
+		if strings.HasSuffix(name, deletedSuffix) {
+			d.removeAll(d.file(name))
+		}
+	}
+	return nil
+}
+
+// aside is a name for a directory that is no partition's any more, and that no
+// other has.
+func (d *dataDir) aside(name, suffix string) string {
+	return d.file(name + "." + strings.ReplaceAll(meta.NewID().String(), "-", "_") + suffix)
+}
+
+// removeAll deletes a partition's directory; one that will not go is left for
+// the next start.
+func (d *dataDir) removeAll(dir string) {
+	entries, err := d.fs.ReadDir(dir)
+	for _, e := range entries {
+		err = errors.Join(err, d.fs.Remove(filepath.Join(dir, e.Name)))
+	}
+	if err = errors.Join(err, d.fs.Remove(dir)); err != nil {
+		d.log.Warn("a deleted partition's files are still there", "directory", dir, "err", oneLine(err))
+	}
+}
+
+// read is the whole of a small file.
+func (d *dataDir) read(name string, limit int64) ([]byte, error) {
+	f, err := d.fs.OpenFile(name, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, at most %d make sense", name, size, limit)
+	}
+	b := make([]byte, size)
+	if n, err := f.ReadAt(b, 0); err != nil && (err != io.EOF || int64(n) < size) {
+		return nil, err
+	}
+	return b, nil
+}
+
+// write replaces a file as a whole.
+func (d *dataDir) write(dir, name string, b []byte) error {
+	tmp := filepath.Join(dir, name+".tmp")
+	f, err := d.fs.OpenFile(tmp, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	if _, err = f.WriteAt(b, 0); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := d.fs.Rename(tmp, filepath.Join(dir, name)); err != nil {
+		return err
+	}
+	return d.fs.SyncDir(dir)
+}
+
+// saveCheckpoints writes down how far each log is on stable storage and where
+// it starts.
+func (b *Broker) saveCheckpoints() error {
+	points := map[diskio.Partition]int64{}
+	for _, p := range b.view.Load().all() {
+		if p.log != nil {
+			points[p.key()] = p.log.Synced()
+		} else if at, ok := b.dir.points[p.key()]; ok {
+			points[p.key()] = at
+		}
+	}
+	b.dir.mu.Lock()
+	err := b.dir.dir.SetOffsets(diskio.RecoveryPoints, points)
+	b.dir.mu.Unlock()
+	return errors.Join(err, b.saveStarts())
+}
+
+// saveStarts writes down where each log starts, where that is not where its
+// first segment does.
+func (b *Broker) saveStarts() error {
+	b.dir.mu.Lock()
+	defer b.dir.mu.Unlock()
+	starts := map[diskio.Partition]int64{}
+	for _, p := range b.view.Load().all() {
+		if p.log != nil {
+			if at := p.log.Start(); at > 0 {
+				starts[p.key()] = at
+			}
+		} else if at, ok := b.dir.starts[p.key()]; ok {
+			starts[p.key()] = at
+		}
+	}
+	return b.dir.dir.SetOffsets(diskio.StartOffsets, starts)
+}
+
+// closePartitions closes every log, some at a time.
+func (b *Broker) closePartitions() error {
+	slots := make(chan struct{}, b.cfg.RecoveryThreads)
+	var (
+		mu   sync.Mutex
+		errs []error
+		wait sync.WaitGroup
+	)
+	view := b.view.Load()
+	if view == nil {
+		return nil
+	}
+	for _, p := range view.all() {
+		slots <- struct{}{}
+		wait.Add(1)
+		go func() {
+			defer func() { <-slots; wait.Done() }()
+			if err := p.close(); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		}()
+	}
+	wait.Wait()
+	return errors.Join(errs...)
+}
+
+// removeTopic ends the partitions of a deleted topic. Their directories are
+// renamed at once, so that a topic of the same name can have its own, and
+// removed in the background.
+func (b *Broker) removeTopic(t *topic) {
+	for _, p := range t.partitions {
+		p.remove()
+	}
+}
+
+func (p *partition) remove() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.state.Store(gone)
+	p.tell(p.check(-1))
+	if p.log == nil {
+		return
+	}
+	p.promise.Detach()
+	d := p.b.dir
+	trash := d.aside(p.name, deletedSuffix)
+	if err := d.fs.Rename(d.file(p.name), trash); err != nil {
+		p.b.log.Error("deleting a partition's directory", "partition", p.name, "err", err)
+		return
+	}
+	// The log lets go of its files; its directory is no longer there.
+	if err := p.log.Remove(); err != nil {
+		p.b.log.Error("deleting a partition", "partition", p.name, "err", err)
+	}
+	p.b.removals.Add(1)
+	go func() {
+		defer p.b.removals.Done()
+		d.removeAll(trash)
+	}()
+}

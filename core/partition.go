@@ -1,0 +1,272 @@
+package core
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"millrace/batching"
+	"millrace/core/meta"
+	"millrace/core/producers"
+	"millrace/diskio"
+)
+
+// partition is one partition that this broker leads: its log, the order of its
+// appends, what of it consumers may see, and who waits for more.
+//
+// An append goes: mu; duplicate or out of order?; offset and epoch set in the
+// producer's own bytes; log.Append; remembered; mu released; then the sync
+// policy. When its promise holds up to an offset, the visible end moves there,
+// the producers waiting for it are answered and the fetches that now have
+// enough are woken.
+//
+// Reads take no lock: the log is safe to read beside its appender, and visible
+// is atomic.
+type partition struct {
+	// Immutable.
+	b     *Broker
+	name  string // topic-index
+	topic string
+	id    meta.ID
+	index int32
+	epoch int32 // leader epoch of this start
+
+	// Set by open. nil: the log could not be opened, and state is offline.
+	log     *diskio.Log
+	promise *diskio.Promise
+
+	settings atomic.Pointer[settings]
+	state    atomic.Int32 // partitionState
+	// visible is the high watermark: the offset below which consumers read.
+	visible atomic.Int64
+
+	mu        sync.Mutex // append order; taken before waitMu
+	producers producers.Table
+	unsnapped int64 // bytes appended since the producers were last written down
+
+	waitMu  sync.Mutex
+	waiting *fetchPart // fetches to be woken, a list
+	// waiters says whether there are any, without the lock. It is raised before
+	// a fetch looks at visible for the last time, and read after visible was
+	// moved: one of the two sees the other.
+	waiters atomic.Int32
+	acks    []ack // producers to be answered when visible has come to their offset
+}
+
+type partitionState = int32
+
+const (
+	online  partitionState = iota
+	offline                // the disk has failed
+	gone                   // deleted, or the broker stops
+)
+
+// ack is a producer that waits for the sync policy.
+type ack struct {
+	until int64 // the promise must hold below this offset
+	w     *produce
+	// The partition's place in w's response.
+	topic, partition int
+}
+
+func (p *partition) offline() bool { return p.state.Load() == offline }
+
+// check says whether this partition can serve a client that takes its leader
+// epoch to be epoch (-1: does not say); 0: yes, otherwise Kafka's error code.
+func (p *partition) check(epoch int32) int16 {
+	switch p.state.Load() {
+	case offline:
+		return kerr.KafkaStorageError.Code
+	case gone:
+		return kerr.UnknownTopicOrPartition.Code
+	}
+	switch {
+	case epoch < 0 || epoch == p.epoch:
+		return 0
+	case epoch < p.epoch:
+		return kerr.FencedLeaderEpoch.Code
+	}
+	return kerr.UnknownLeaderEpoch.Code
+}
+
+// appended is where a batch lies.
+type appended struct {
+	base int64
+	end  int64 // offset after the batch
+	time int64 // log append time, -1 where the producer's timestamps stand
+	// held: the sync policy's promise holds already. Otherwise await it.
+	held bool
+}
+
+// append gives a checked batch its offsets and writes it. code 0: it is in the
+// log, or was before. now is wall time in milliseconds.
+func (p *partition) append(batch batching.Batch, s *settings, now int64) (at appended, code int16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if code := p.check(-1); code != 0 {
+		return at, code
+	}
+	at.time = -1
+	idempotent := batch.ProducerID() >= 0
+	var pb producers.Batch
+	if idempotent {
+		pb = producers.Batch{
+			Producer: batch.ProducerID(), Epoch: batch.ProducerEpoch(),
+			FirstSequence: batch.BaseSequence(), LastSequence: batch.LastSequence(),
+			OffsetDelta: batch.LastOffsetDelta(),
+		}
+		dup, isDup, err := p.producers.Check(pb)
+		switch {
+		case err == producers.ErrEpoch:
+			return at, kerr.InvalidProducerEpoch.Code
+		case err != nil:
+			return at, kerr.OutOfOrderSequenceNumber.Code
+		case isDup:
+			p.b.counters.duplicates.Add(1)
+			if s.TimestampType == TimestampAppend {
+				at.time = dup.Timestamp
+			}
+			at.base, at.end = dup.FirstOffset(), dup.LastOffset+1
+			at.held = p.visible.Load() >= at.end
+			return at, 0
+		}
+	}
+	at.base = p.log.End()
+	batch.SetBaseOffset(at.base)
+	batch.SetLeaderEpoch(p.epoch)
+	if s.TimestampType == TimestampAppend {
+		batch.SetLogAppendTime(now)
+		at.time = now
+	}
+	if err := p.log.Append(batch); err != nil {
+		p.fail("append", err)
+		return at, kerr.KafkaStorageError.Code
+	}
+	at.end = batch.LastOffset() + 1
+	if idempotent {
+		pb.LastOffset, pb.Timestamp = batch.LastOffset(), batch.MaxTimestamp()
+		p.producers.Append(pb, now)
+	}
+	p.unsnapped += int64(batch.Size())
+	at.held = p.promise.Appended(at.end)
+	return at, 0
+}
+
+// promised is told by the sync worker how far the policy's promise holds.
+func (p *partition) promised(upTo int64, err error) {
+	if err != nil {
+		p.fail("sync", err)
+		return
+	}
+	p.advance(upTo)
+}
+
+// advance moves the visible end to where the sync policy's promise holds, and
+// tells all who wait for it. Called from the loop that appended or from the
+// sync worker, without locks.
+func (p *partition) advance(to int64) {
+	from := p.visible.Load()
+	for from < to && !p.visible.CompareAndSwap(from, to) {
+		from = p.visible.Load()
+	}
+	if p.waiters.Load() == 0 {
+		return
+	}
+	p.tell(0)
+}
+
+// tell settles the acks that visible has reached, or all with an error, and
+// wakes fetches.
+func (p *partition) tell(code int16) {
+	p.waitMu.Lock()
+	visible := p.visible.Load()
+	n := 0
+	var due []ack
+	for _, a := range p.acks {
+		if code != 0 || a.until <= visible {
+			due = append(due, a)
+		} else {
+			p.acks[n] = a
+			n++
+		}
+	}
+	clear(p.acks[n:])
+	p.acks = p.acks[:n]
+	for part := p.waiting; part != nil; part = part.next {
+		part.owner.frame.Wake()
+	}
+	p.waiters.Add(int32(-len(due)))
+	p.waitMu.Unlock()
+	for _, a := range due {
+		a.w.settle(a.topic, a.partition, code)
+	}
+}
+
+// await answers a producer when the promise holds below until. False: it holds
+// already, or never will; the code says which.
+func (p *partition) await(a ack) (waiting bool, code int16) {
+	p.waitMu.Lock()
+	defer p.waitMu.Unlock()
+	p.waiters.Add(1)
+	code = p.check(-1)
+	if code != 0 || p.visible.Load() >= a.until {
+		p.waiters.Add(-1)
+		return false, code
+	}
+	p.acks = append(p.acks, a)
+	return true, 0
+}
+
+// wait links a fetch; false: something has changed since it read.
+func (p *partition) wait(part *fetchPart) bool {
+	p.waitMu.Lock()
+	defer p.waitMu.Unlock()
+	p.waiters.Add(1)
+	part.prev, part.next = nil, p.waiting
+	if p.waiting != nil {
+		p.waiting.prev = part
+	}
+	p.waiting = part
+	return p.visible.Load() == part.high && p.state.Load() == online
+}
+
+func (p *partition) unwait(part *fetchPart) {
+	p.waitMu.Lock()
+	defer p.waitMu.Unlock()
+	if part.prev != nil {
+		part.prev.next = part.next
+	} else {
+		p.waiting = part.next
+	}
+	if part.next != nil {
+		part.next.prev = part.prev
+	}
+	part.prev, part.next = nil, nil
+	p.waiters.Add(-1)
+}
+
+// fail takes the partition offline: the disk has refused, and what it holds of
+// the last append is unknown.
+func (p *partition) fail(doing string, err error) {
+	if !p.state.CompareAndSwap(online, offline) {
+		return
+	}
+	p.b.counters.offline.Add(1)
+	p.b.log.Error("partition is offline: its disk failed; mend the disk and start the broker again",
+		"partition", p.name, "doing", doing, "err", err)
+	p.tell(kerr.KafkaStorageError.Code)
+}
+
+// readFault is the code for a read that failed.
+func (p *partition) readFault(offset int64, err error) int16 {
+	if errors.Is(err, diskio.ErrOutOfRange) {
+		return kerr.OffsetOutOfRange.Code // the log start has passed it just now
+	}
+	if code := p.check(-1); code != 0 {
+		return code
+	}
+	p.b.log.Error("reading a partition", "partition", p.name, "offset", offset, "err", err)
+	return kerr.KafkaStorageError.Code
+}

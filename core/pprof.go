@@ -1,0 +1,57 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+)
+
+// profiler serves net/http/pprof. Profiles show what passes through a broker
+// and cost it time, so it listens on loopback only.
+type profiler struct {
+	server   *http.Server
+	listener net.Listener
+}
+
+func startProfiler(addr string) (*profiler, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("pprof: %q is no HOST:PORT", addr)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return nil, fmt.Errorf("pprof: %q is not a loopback address; use 127.0.0.1:PORT", addr)
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("pprof: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	p := &profiler{server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener: l}
+	go func() {
+		if err := p.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			_ = l.Close()
+		}
+	}()
+	return p, nil
+}
+
+func (p *profiler) addr() string {
+	if p == nil {
+		return ""
+	}
+	return p.listener.Addr().String()
+}
+
+func (p *profiler) stop() {
+	if p != nil {
+		_ = p.server.Close()
+	}
+}

@@ -1,0 +1,231 @@
+package core
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/batching"
+	"millrace/diskio"
+	"millrace/internal/knob"
+)
+
+// settings is what a topic goes by: the broker's knobs with the topic's own on
+// top. Read-only.
+type settings struct {
+	TopicConfig
+	disk    diskio.Config
+	compact bool // cleanup.policy has compact: records need a key
+	deletes bool // cleanup.policy has delete: records may be deleted by age or size
+	// codec is what batches are stored with, where recompress says so.
+	codec      batching.Codec
+	recompress bool
+}
+
+// topicSettings puts a topic's overrides over the broker's knobs. The error
+// lists every fault.
+func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
+	if len(overrides) > 0 {
+		set := Knobs(&c) // c is a copy, so the broker's own stay as they are
+		own := maps.Clone(overrides)
+		maps.DeleteFunc(own, func(name, _ string) bool { return inert[name] })
+		for name := range own {
+			if k := topicKnob(set, name); k == nil {
+				return nil, fmt.Errorf("Unknown topic config name: %s%s", name, knob.Suggest(name, topicKnobNames(set)))
+			}
+		}
+		if err := set.Apply(own); err != nil {
+			return nil, err
+		}
+		if err := set.Validate(); err != nil {
+			return nil, err
+		}
+	}
+	s := &settings{TopicConfig: c.Topic, disk: c.Disk}
+	s.compact = strings.Contains(c.Topic.CleanupPolicy, "compact")
+	s.deletes = strings.Contains(c.Topic.CleanupPolicy, "delete")
+	if !s.deletes {
+		s.disk.RetentionMs, s.disk.RetentionBytes = -1, -1
+	}
+	if c.Topic.CompressionType != CompressionProducer {
+		name := c.Topic.CompressionType
+		if name == "uncompressed" {
+			name = "none"
+		}
+		codec, err := batching.ParseCodec(name)
+		if err != nil {
+			panic("BUG: compression.type: " + err.Error())
+		}
+		s.codec, s.recompress = codec, true
+	}
+	return s, nil
+}
+
+// inert are settings of Kafka's that programs give to topics and that change
+// nothing on one node: they are kept and shown, so that such programs run.
+var inert = map[string]bool{
+	"unclean.leader.election.enable":          true,
+	"leader.replication.throttled.replicas":   true,
+	"follower.replication.throttled.replicas": true,
+	"remote.storage.enable":                   true,
+	"local.retention.ms":                      true,
+	"local.retention.bytes":                   true,
+	"message.downconversion.enable":           true,
+}
+
+// topicKnob finds a knob that a topic may override, by its topic-level name.
+func topicKnob(set *knob.Set, name string) *knob.Knob {
+	if k := set.Lookup(name); k != nil && k.PerTopic && k.Name == name {
+		return k
+	}
+	return nil
+}
+
+func topicKnobNames(set *knob.Set) []string {
+	var names []string
+	for _, k := range set.All() {
+		if k.PerTopic {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+// setting is one line of what DescribeConfigs and CreateTopics tell.
+type setting struct {
+	name, value, doc string
+	kind             kmsg.ConfigType
+	source           kmsg.ConfigSource
+	readOnly         bool
+	synonyms         []synonym
+}
+
+// synonym is one place where a setting's value may come from, the strongest
+// first.
+type synonym struct {
+	name, value string
+	source      kmsg.ConfigSource
+}
+
+// topicListing lists the settings of a topic with these overrides, by name.
+func (b *Broker) topicListing(overrides map[string]string) []setting {
+	var out []setting
+	for _, k := range b.knobs {
+		if k.perTopic {
+			out = append(out, k.topicSetting(overrides))
+		}
+	}
+	for name, value := range overrides {
+		if inert[name] {
+			out = append(out, setting{name: name, value: value, kind: kmsg.ConfigTypeString,
+				source:   kmsg.ConfigSourceDynamicTopicConfig,
+				synonyms: []synonym{{name, value, kmsg.ConfigSourceDynamicTopicConfig}}})
+		}
+	}
+	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// brokerListing lists the settings of the broker, by name: they are given at
+// start and read-only.
+func (b *Broker) brokerListing() []setting {
+	var out []setting
+	for _, k := range b.knobs {
+		out = append(out, setting{name: k.brokerName(), value: k.value, doc: k.doc, kind: k.kind,
+			source: k.brokerSource(), readOnly: true, synonyms: k.brokerSynonyms()})
+	}
+	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// frozen is a knob as the broker was started with it.
+type frozen struct {
+	name, kafkaName string
+	value, standard string // as Kafka writes them on the wire; standard: the default
+	doc             string
+	kind            kmsg.ConfigType
+	perTopic        bool
+	wire            func(text string) string // a topic's own value, as Kafka writes it
+}
+
+// freeze takes down what DescribeConfigs tells of the knobs of c.
+func (c Config) freeze() []frozen {
+	now := Knobs(&c).All()
+	d := Defaults()
+	standard := Knobs(&d)
+	out := make([]frozen, 0, len(now))
+	for _, k := range now {
+		out = append(out, frozen{
+			name: k.Name, kafkaName: k.KafkaName, doc: k.Doc, perTopic: k.PerTopic,
+			value: k.Wire(), standard: standard.Lookup(k.Name).Wire(), kind: configType(k.Kind),
+			wire: wireForm(k.Kind),
+		})
+	}
+	return out
+}
+
+func (k *frozen) brokerName() string {
+	if k.kafkaName != "" {
+		return k.kafkaName
+	}
+	return k.name
+}
+
+func (k *frozen) brokerSource() kmsg.ConfigSource {
+	if k.value != k.standard {
+		return kmsg.ConfigSourceStaticBrokerConfig
+	}
+	return kmsg.ConfigSourceDefaultConfig
+}
+
+func (k *frozen) brokerSynonyms() []synonym {
+	var out []synonym
+	if k.value != k.standard {
+		out = append(out, synonym{k.brokerName(), k.value, kmsg.ConfigSourceStaticBrokerConfig})
+	}
+	return append(out, synonym{k.brokerName(), k.standard, kmsg.ConfigSourceDefaultConfig})
+}
+
+func (k *frozen) topicSetting(overrides map[string]string) setting {
+	s := setting{name: k.name, value: k.value, doc: k.doc, kind: k.kind, source: k.brokerSource(), synonyms: k.brokerSynonyms()}
+	if text, ok := overrides[k.name]; ok {
+		s.value, s.source = k.wire(text), kmsg.ConfigSourceDynamicTopicConfig
+		s.synonyms = append([]synonym{{k.name, s.value, s.source}}, s.synonyms...)
+	}
+	return s
+}
+
+func configType(k knob.Kind) kmsg.ConfigType {
+	switch k {
+	case knob.Bool:
+		return kmsg.ConfigTypeBoolean
+	case knob.Int:
+		return kmsg.ConfigTypeInt
+	case knob.Bytes, knob.Duration:
+		return kmsg.ConfigTypeLong
+	}
+	return kmsg.ConfigTypeString
+}
+
+// wireForm writes a value given as text the way Kafka would.
+func wireForm(kind knob.Kind) func(string) string {
+	return func(text string) string {
+		switch kind {
+		case knob.Bytes:
+			if n, err := knob.ParseBytes(text); err == nil {
+				return fmt.Sprint(n)
+			}
+		case knob.Duration:
+			if d, err := knob.ParseDuration(text); err == nil {
+				if d < 0 {
+					return "-1"
+				}
+				return fmt.Sprint(d.Milliseconds())
+			}
+		}
+		return text
+	}
+}
