@@ -128,6 +128,9 @@ func (p *prober) resetPeak() { _ = os.WriteFile(p.path("clear_refs"), []byte("5"
 // clock_getcpuclockid). /proc/PID/stat counts in hundredths of a second.
 func processCPU(pid int) (time.Duration, bool) {
 	const processScheduler = 2
+	if pid <= 0 || pid > 1<<22 { // the kernel's own bound; the id would wrap
+		return 0, false
+	}
 	var ts unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|processScheduler), &ts); err != nil {
 		return 0, false
