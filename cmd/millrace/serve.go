@@ -66,8 +66,8 @@ func serve(cmd *cobra.Command, cfg core.Config) error {
 		return err
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), "listening on", b.Addr())
-	if p, ok := any(b).(interface{ PprofAddr() string }); ok && p.PprofAddr() != "" {
-		fmt.Fprintf(cmd.OutOrStdout(), "pprof on http://%s/debug/pprof/\n", p.PprofAddr())
+	if addr := b.PprofAddr(); addr != "" {
+		fmt.Fprintf(cmd.OutOrStdout(), "pprof on http://%s/debug/pprof/\n", addr)
 	}
 	select {
 	case <-ctx.Done():
