@@ -6,6 +6,10 @@ import (
 	"io"
 )
 
+// readAhead is the size of a frame from which on reading the frames that follow
+// along with it costs more in moving them than it saves in calls.
+const readAhead = 32 << 10
+
 // frames reads length-prefixed frames.
 type frames struct {
 	src   io.Reader
@@ -46,7 +50,13 @@ func (f *frames) next() ([]byte, error) {
 		if f.w == len(f.buf) {
 			f.buf = append(f.buf, make([]byte, len(f.buf))...)
 		}
-		n, err := f.src.Read(f.buf[f.w:])
+		// A large frame is read to its end and no further, so that the next one
+		// begins at the front of the buffer and none has to be moved.
+		end := len(f.buf)
+		if need > readAhead {
+			end = min(end, f.r+need)
+		}
+		n, err := f.src.Read(f.buf[f.w:end])
 		f.w += n
 		if n == 0 && err != nil {
 			if err == io.EOF && f.w > f.r {
