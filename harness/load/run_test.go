@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ func small(client string) Spec {
 		Phases: []Phase{
 			{Kind: Warmup, Len: 200 * time.Millisecond, Pacer: Constant(2000)},
 			{Kind: Steady, Len: 500 * time.Millisecond, Pacer: Constant(10000)},
-			{Kind: Drain, Len: 5 * time.Second},
+			{Kind: Drain, Len: 20 * time.Second},
 		},
 		Seed: 42,
 	}
@@ -45,7 +46,7 @@ func small(client string) Spec {
 // whole checks what must hold of every run in which nothing went wrong.
 func whole(t *testing.T, s Spec, res *Result) {
 	t.Helper()
-	require.True(t, res.Drained)
+	require.True(t, res.Drained, "%+v", res.Ledger)
 	require.False(t, res.Stopped)
 	require.Zero(t, res.Unsent)
 	require.Len(t, res.Phases, len(s.Phases))
@@ -81,7 +82,7 @@ func TestRunAgainstFake(t *testing.T) {
 			{"plain", func(*Spec) {}},
 			{"keys and lz4", func(s *Spec) {
 				s.Keys = Keys{Distribution: Zipf, Count: 100}
-				s.Producers.Compression = "lz4"
+				s.Producers.Compression, s.Producers.Linger = "lz4", 20*time.Millisecond
 			}},
 			{"two topics, fan-out", func(s *Spec) {
 				s.Topics = []Topic{{"events", 2}, {"others", 3}}
@@ -89,7 +90,7 @@ func TestRunAgainstFake(t *testing.T) {
 			}},
 			{"read back after", func(s *Spec) { s.Consumers.Groups = 0 }},
 			{"closed loop", func(s *Spec) {
-				s.Phases = []Phase{{Kind: Steady, Len: 200 * time.Millisecond}, {Kind: Drain, Len: 5 * time.Second}}
+				s.Phases = []Phase{{Kind: Steady, Len: 200 * time.Millisecond}, {Kind: Drain, Len: 20 * time.Second}}
 			}},
 			{"random with pause", func(s *Spec) {
 				s.Payload = Payload{Generator: Random, Size: Size{Distribution: Uniform, Min: 1, Max: 5000}, Compressibility: 3, PoolBytes: 1 << 20}
@@ -102,6 +103,7 @@ func TestRunAgainstFake(t *testing.T) {
 				s := small(client)
 				c.change(&s)
 				s.Brokers = fake(t, s.Topics...)
+				s.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 				var phases []int
 				s.OnPhase = func(p int) { phases = append(phases, p) }
 				res, err := Run(context.Background(), s)
