@@ -90,8 +90,8 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	if t.Steady.Steal > stealLimit {
 		tr.note("the hypervisor withheld %.1f %% of the CPU time", t.Steady.Steal*100)
 	}
-	if rss := tr.run.Env.LoadAverage; rss > float64(tr.run.Env.CPUs) {
-		tr.note("the machine was busy before the run: load average %.1f on %d CPUs", rss, tr.run.Env.CPUs)
+	if o := t.Steady.Others; o != nil && *o > othersLimit {
+		tr.note("other processes took %.0f %% of the machine's CPU time", *o*100)
 	}
 }
 
@@ -115,6 +115,13 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 		out.Target = to.target.cost(from.target, p.Len, p.Acked.Records)
 	}
 	out.Generator = to.self.cost(from.self, p.Len, p.Acked.Records)
+	if all := to.host.all - from.host.all; all > 0 && (out.Target != nil || tr.run.Trial.Target.Kind == "inprocess") {
+		ours := to.self.cpu - from.self.cpu
+		if out.Target != nil {
+			ours += to.target.cpu - from.target.cpu
+		}
+		out.Others = val(max(0, float64(to.host.busy-from.host.busy-ours)/float64(all)))
+	}
 	g, pause := out.Generator, p.Usage.GCPause.Seconds()
 	g.Allocs, g.AllocB, g.GCPauseS = &p.Usage.Allocs, &p.Usage.AllocB, &pause
 	perRecord(g, p.Acked.Records)
@@ -146,6 +153,9 @@ func together(a, b results.Phase) results.Phase {
 	out.ScheduledRate, out.Steal = weigh(a.ScheduledRate, b.ScheduledRate), weigh(a.Steal, b.Steal)
 	if a.ScheduledRate == 0 || b.ScheduledRate == 0 {
 		out.ScheduledRate = 0 // one of them was a closed loop
+	}
+	if a.Others != nil && b.Others != nil {
+		out.Others = val(weigh(*a.Others, *b.Others))
 	}
 	out.Errors, out.LagMax = a.Errors+b.Errors, max(a.LagMax, b.LagMax)
 	for _, c := range []struct{ to, a, b **results.Cost }{{&out.Target, &a.Target, &b.Target}, {&out.Generator, &a.Generator, &b.Generator}} {

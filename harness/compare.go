@@ -121,6 +121,9 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 					alts[i].values[m.Name] = append(alts[i].values[m.Name], *v)
 				}
 			}
+			if o := run.Trial.Steady.Others; o != nil && *o > othersLimit {
+				c.Notes = append(c.Notes, fmt.Sprintf("round %d, %s: other processes took %.0f %% of the machine's CPU time", round+1, alts[i].name, *o*100))
+			}
 			if run.Trial.Audit.Limited {
 				c.Notes = append(c.Notes, fmt.Sprintf("round %d, %s: the generator was the limit: %s", round+1, alts[i].name, run.Trial.Audit.Reason))
 			}

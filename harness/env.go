@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -133,9 +134,25 @@ func cgroupLimits() (cpu float64, memory int64) {
 }
 
 // machine is what the whole machine says of itself at a moment.
-type machine struct{ pageCache, dirty int64 }
+type machine struct {
+	pageCache, dirty int64
+	busy, all        time.Duration // of all CPUs since boot; all counts idle and stolen time too
+}
 
 func readMachine() machine {
 	m := keyed("/proc/meminfo")
-	return machine{pageCache: m["Cached"] * 1024, dirty: m["Dirty"] * 1024}
+	out := machine{pageCache: m["Cached"] * 1024, dirty: m["Dirty"] * 1024}
+	// cpu user nice system idle iowait irq softirq steal, in hundredths of a second
+	for i, f := range strings.Fields(oneLine("/proc/stat"))[1:] {
+		n, _ := strconv.ParseInt(f, 10, 64)
+		t := time.Duration(n) * 10 * time.Millisecond
+		if i < 8 { // guest time is part of user time
+			out.all += t
+		}
+		switch i {
+		case 0, 1, 2, 5, 6:
+			out.busy += t
+		}
+	}
+	return out
 }

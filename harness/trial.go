@@ -42,6 +42,7 @@ type trial struct {
 type mark struct {
 	target, self spent
 	seen         bool // target was there to be read
+	host         machine
 }
 
 // execute carries out what Run promises.
@@ -225,7 +226,7 @@ func (tr *trial) note(format string, args ...any) {
 
 // phase is called as phase i begins, and once more when the last has ended.
 func (tr *trial) phase(ctx context.Context, i int) {
-	var m mark
+	m := mark{host: readMachine()}
 	m.self, _ = tr.self.read()
 	if tr.target != nil {
 		if m.target, m.seen = tr.target.read(); m.seen {

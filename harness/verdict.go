@@ -11,6 +11,11 @@ import (
 // missed goal says nothing about the target.
 const stealLimit = 0.04
 
+// othersLimit is the share of the machine's CPU time taken by processes that
+// are neither target nor generator above which the same holds. The kernel's
+// own threads, which work for both, stay well below it.
+const othersLimit = 0.10
+
 // ceilingShare is how near to its own ceiling a closed loop's client may come
 // before the client, and not the target, may have been the limit.
 const ceilingShare = 0.9
@@ -117,6 +122,9 @@ func excuse(g Goal, s *Scenario, t *results.Trial, p *results.Phase, v float64) 
 	}
 	if p.Steal > stealLimit {
 		return fmt.Sprintf("the hypervisor withheld %.1f %% of the CPU time", p.Steal*100)
+	}
+	if p.Others != nil && *p.Others > othersLimit {
+		return fmt.Sprintf("other processes took %.0f %% of the machine's CPU time", *p.Others*100)
 	}
 	a := t.Audit
 	if strings.HasPrefix(g.Figure, "throughput") && (g.Op == ">=" || g.Op == ">") && a.Limited {

@@ -84,6 +84,10 @@ func TestJudge(t *testing.T) {
 			}},
 		{name: "steal", goals: "ack.p99 <= 5ms", want: results.Invalid,
 			change: func(t *results.Trial) { t.Steady.Steal = 0.2 }},
+		{name: "a busy machine", goals: "ack.p99 <= 5ms", want: results.Invalid,
+			change: func(t *results.Trial) { t.Steady.Others = val(0.4) }},
+		{name: "the kernel's own threads", goals: "ack.p99 <= 5ms", want: results.Fail,
+			change: func(t *results.Trial) { t.Steady.Others = val(0.05) }},
 		{name: "steal excuses no lost record", goals: "ledger.lost == 0", want: results.Violation, goal: results.Fail,
 			change: func(t *results.Trial) { t.Steady.Steal = 0.2; t.Ledger.Lost = 1 }},
 

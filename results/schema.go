@@ -108,6 +108,9 @@ type Phase struct {
 	Generator *Cost `json:"generator_cost,omitempty"` // this process; for inprocess both in one
 	// Steal is the share of all CPU time that the hypervisor gave to others.
 	Steal float64 `json:"steal"`
+	// Others is the share of all CPU time that neither target nor generator
+	// spent, nor idled away; nil: the target's share is not known.
+	Others *float64 `json:"others_cpu,omitempty"`
 }
 
 // Flow is records and bytes, and both per second of the phase. Bytes are
