@@ -212,7 +212,9 @@ func (l *Log) kind(e Entry, has map[int64]bool) fileKind {
 func (l *Log) recover(segs []*segment, o Options) ([]*segment, error) {
 	from := len(segs) - 1
 	if !o.Clean {
-		from = max(floorSegment(segs, o.RecoveryPoint), 0)
+		// The segment that ends at the recovery point may have been rolled right
+		// after that was written down, with its indexes still to be written.
+		from = max(floorSegment(segs, o.RecoveryPoint-1), 0)
 	}
 	for i, s := range segs[:from] {
 		next := segs[i+1].base
@@ -343,7 +345,11 @@ func (l *Log) scan(s *segment, active bool) (cut bool, err error) {
 	l.dirty = append(l.dirty, s)
 	if sv.fault != nil {
 		r.Cut = append(r.Cut, Cut{s.path(logSuffix), sv.size, size - sv.size, sv.next, sv.fault.Error()})
+		// On stable storage before anything is written there: see Truncate.
 		if err := f.Truncate(sv.size); err != nil {
+			return true, err
+		}
+		if err := f.Sync(); err != nil {
 			return true, err
 		}
 	}
@@ -361,10 +367,14 @@ func (l *Log) dropFrom(segs []*segment, i int, why string) ([]*segment, error) {
 		_, size := s.end()
 		l.recovery.Cut = append(l.recovery.Cut, Cut{s.path(logSuffix), 0, size, end, why})
 	}
-	if i < len(segs) {
-		segs[i-1].begin(l.now())
+	if i == len(segs) {
+		return segs, nil
 	}
-	return segs[:i], l.unlink(segs[i:])
+	segs[i-1].begin(l.now())
+	if err := l.unlink(segs[i:]); err != nil {
+		return segs[:i], err
+	}
+	return segs[:i], l.fs.SyncDir(l.dir)
 }
 
 // unlink deletes the files of segments that are in no list any more, and gives

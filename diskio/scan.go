@@ -84,7 +84,7 @@ func putWalker(w *window) {
 }
 
 func newScanner(f io.ReaderAt, end int64) *window {
-	return &window{f: f, end: end, buf: make([]byte, scanBuffer)}
+	return &window{f: f, end: end, buf: make([]byte, min(max(end, batching.HeaderSize), scanBuffer))}
 }
 
 // peek is n bytes at pos, fewer where the file ends before; good until the

@@ -7,9 +7,11 @@ import (
 
 // Truncate cuts the log's end back to offset to, or to the start of the batch
 // that holds it. Spans that are out keep what they have. At or above End it
-// does nothing; below the first segment it is Reset. What was cut is gone from
-// stable storage only after the next Sync, and Synced may be lower than before:
-// whoever writes recovery points down does so again.
+// does nothing; below the first segment it is Reset. The cut is on stable
+// storage when Truncate returns: else what is appended next could be found, after
+// a loss of power, in front of what had been cut, and nothing would tell the two
+// apart. Synced may be lower than before: whoever writes recovery points down
+// does so again.
 func (l *Log) Truncate(to int64) error {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
@@ -55,9 +57,14 @@ func (l *Log) truncateLocked(segs []*segment, i int, to int64) error {
 	l.epochs.truncateEnd(end)
 	// The later segments go first: were the cut on disk without that, recovery
 	// could not tell a hole from compaction.
-	l.setSegments(segs[: i+1 : i+1])
-	if err := l.unlinkLocked(segs[i+1:]); err != nil {
-		return err
+	if i+1 < len(segs) {
+		l.setSegments(segs[: i+1 : i+1])
+		if err := l.unlinkLocked(segs[i+1:]); err != nil {
+			return err
+		}
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return err
+		}
 	}
 	cut, err := s.cut(f, at.pos)
 	if err != nil {
@@ -84,8 +91,13 @@ func (l *Log) truncateLocked(segs []*segment, i int, to int64) error {
 // of the file: so the file is left to it, and the new segment is a copy.
 func (s *segment) cut(f *segmentFile, size int64) (*segment, error) {
 	if s.refs.CompareAndSwap(1, 0) {
-		if err := f.Truncate(size); err != nil {
-			// The list still holds s, and no one else can.
+		err := f.Truncate(size)
+		if err == nil {
+			err = f.Sync()
+		}
+		if err != nil {
+			// The list still holds s, and no one else can. Its end is published
+			// as it was: End is what keeps readers from what may be gone.
 			s.refs.Store(1)
 			return nil, err
 		}
@@ -107,11 +119,13 @@ func (s *segment) cut(f *segmentFile, size int64) (*segment, error) {
 	if err == nil {
 		err = s.l.fs.Rename(tmp, s.path(logSuffix))
 	}
+	if err == nil {
+		err = s.l.fs.SyncDir(s.l.dir)
+	}
 	if err != nil {
 		to.Close()
 		return nil, err
 	}
-	s.l.dirDirty = true
 	c := newSegment(s.l, s.base)
 	c.setFile(to)
 	s.release()
