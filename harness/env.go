@@ -143,7 +143,7 @@ func readMachine() machine {
 	m := keyed("/proc/meminfo")
 	out := machine{pageCache: m["Cached"] * 1024, dirty: m["Dirty"] * 1024}
 	// cpu user nice system idle iowait irq softirq steal, in hundredths of a second
-	for i, f := range strings.Fields(oneLine("/proc/stat"))[1:] {
+	for i, f := range strings.Fields(strings.TrimPrefix(oneLine("/proc/stat"), "cpu")) {
 		n, _ := strconv.ParseInt(f, 10, 64)
 		t := time.Duration(n) * 10 * time.Millisecond
 		if i < 8 { // guest time is part of user time
