@@ -102,6 +102,9 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 		ScheduledRate: tr.s.Phases[i].records() / tr.s.Phases[i].Len.Seconds(), Sent: flow(p.Sent, secs), Acked: flow(p.Acked, secs), Consumed: flow(p.Consumed, secs),
 		Errors: p.Errors, LagMax: p.LagMax, Latency: map[string]results.Quantiles{}, Steal: p.Usage.Steal,
 	}
+	if tr.s.Consumers.Groups == 0 {
+		out.LagMax = 0 // nobody was meant to keep up
+	}
 	for m, name := range results.Histograms {
 		if h := p.Latency[m]; h != nil && h.HDR() != nil {
 			out.Latency[name] = results.QuantilesOf(h.HDR(), h.OutOfRange())

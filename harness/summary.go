@@ -59,7 +59,7 @@ func ratesTable(w io.Writer, t *results.Trial) {
 			continue
 		}
 		fmt.Fprintf(w, "%-14s %8s %13s %13s %13s %11s\n", clip(p.Name, 14), sig3(p.LenS), formatCount(p.Acked.Rate),
-			formatBytes(p.Acked.ByteRate), orDash(p.Consumed.Records > 0, formatCount(p.Consumed.Rate)), formatCount(float64(p.LagMax)))
+			formatBytes(p.Acked.ByteRate), orDash(p.Consumed.Records > 0, formatCount(p.Consumed.Rate)), orDash(p.Consumed.Records > 0, formatCount(float64(p.LagMax))))
 	}
 	fmt.Fprintln(w)
 }
