@@ -69,6 +69,9 @@ func Top(file string) (list []Function, total int64, unit string, err error) {
 		if list[i].Flat != list[j].Flat {
 			return list[i].Flat > list[j].Flat
 		}
+		if list[i].Cum != list[j].Cum {
+			return list[i].Cum > list[j].Cum
+		}
 		return list[i].Name < list[j].Name
 	})
 	return list, total, p.SampleType[v].Unit, nil
