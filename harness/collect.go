@@ -55,6 +55,8 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	t := &tr.run.Trial
 	if t.Target.Kind == "inprocess" {
 		tr.note("target and generator share a process: costs are of both together")
+	} else if t.Steady.Target == nil && tr.target != nil {
+		tr.note("the target was gone before its costs could be read")
 	} else if t.Steady.Target == nil {
 		tr.note("the target's process cannot be seen from here: no costs per record")
 	} else if t.Steady.Target.Allocs == nil {

@@ -230,7 +230,7 @@ func (tr *trial) phase(ctx context.Context, i int) {
 	m.self, _ = tr.self.read()
 	if tr.target != nil {
 		if m.target, m.seen = tr.target.read(); m.seen {
-			tr.target.readRuntime(ctx, &m.target)
+			tr.target.readRuntime(context.WithoutCancel(ctx), &m.target) // its client bounds it
 			tr.target.resetPeak()
 		}
 	}

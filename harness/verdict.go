@@ -27,12 +27,18 @@ const ceilingShare = 0.9
 // that is met is met in spite of that. A goal that is missed is the target's
 // fault only where the target was what was measured; otherwise it is INVALID.
 func judge(s *Scenario, t *results.Trial, end ending) results.Verdict {
-	audit(s, t)
+	whole := !end.interrupted && end.broken == ""
+	if whole { // of a run cut short nobody can say who was late
+		audit(s, t)
+	}
 	v := results.Verdict{Answer: answer(s, t), Goals: []results.Goal{}}
 	for _, g := range s.Goals {
 		goal := judgeGoal(g, s, t)
-		if (end.interrupted || end.broken != "") && goal.Outcome == results.Pass {
+		switch {
+		case !whole && goal.Outcome == results.Pass:
 			goal.Outcome, goal.Reason = results.Inconclusive, "the run did not end as planned"
+		case !whole && goal.Outcome == results.Invalid:
+			goal.Outcome, goal.Reason = results.Fail, ""
 		}
 		v.Goals = append(v.Goals, goal)
 		v.Outcome = results.Worst(v.Outcome, goal.Outcome)

@@ -105,6 +105,10 @@ func TestJudge(t *testing.T) {
 		{name: "interrupted", goals: "throughput >= 990/s", end: ending{interrupted: true}, want: results.Interrupted, goal: results.Inconclusive},
 		{name: "died", goals: "throughput >= 990/s", end: ending{broken: "the target died: signal: killed"}, want: results.Fail,
 			goal: results.Inconclusive, reason: "the target died: signal: killed"},
+		{name: "died, and the generator could not send", goals: "throughput >= 990/s", end: ending{broken: "the target died"}, want: results.Fail, goal: results.Fail,
+			change: func(t *results.Trial) {
+				t.Steady.Sent.Rate, t.Steady.Acked.Rate, t.Audit.LateShare = 800, 800, 0.5
+			}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
