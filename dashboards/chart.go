@@ -195,6 +195,23 @@ func (t decades) Ticks(min, max float64) []plot.Tick {
 	return ticks
 }
 
+// wholeSeconds marks a time axis in steps that a clock has.
+type wholeSeconds struct{}
+
+func (wholeSeconds) Ticks(min, max float64) []plot.Tick {
+	step := 1.0
+	for _, s := range []float64{1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600} {
+		if step = s; (max-min)/s <= 12 {
+			break
+		}
+	}
+	var ticks []plot.Tick
+	for v := math.Ceil(min/step) * step; v <= max; v += step {
+		ticks = append(ticks, plot.Tick{Value: v, Label: fmt.Sprint(v)})
+	}
+	return ticks
+}
+
 // nines is the x axis of a percentile curve: each step to the right is ten
 // times fewer records, so that the tail has as much room as it has meaning.
 func nines(percent float64) float64 { return -math.Log10(1 - percent/100) }

@@ -176,7 +176,7 @@ func throughput(t *results.Trial, samples []results.Sample) chart {
 	all := func(get func(results.Sample) float64) plotter.XYs {
 		return series(samples, func(s results.Sample) (float64, bool) { return get(s), true })
 	}
-	c := chart{title: titleThroughput, x: "seconds", y: "records/s", yLabel: results.FormatCount, shaded: uncounted(t), lines: []line{
+	c := chart{title: titleThroughput, x: "seconds", xTicks: wholeSeconds{}, y: "records/s", yLabel: results.FormatCount, shaded: uncounted(t), lines: []line{
 		{"scheduled", grey, true, series(samples, func(s results.Sample) (float64, bool) { return s.Scheduled, s.Scheduled > 0 })},
 		{"acknowledged", blue, false, all(func(s results.Sample) float64 { return s.Acked })},
 	}}
@@ -190,7 +190,7 @@ func overTime(t *results.Trial, samples []results.Sample) chart {
 	at := func(get func(results.Sample) int64) plotter.XYs {
 		return series(samples, func(s results.Sample) (float64, bool) { return float64(get(s)), true })
 	}
-	return chart{title: titleOverTime, x: "seconds", y: "latency", logY: true, yLabel: results.FormatNs, shaded: uncounted(t), lines: []line{
+	return chart{title: titleOverTime, x: "seconds", xTicks: wholeSeconds{}, y: "latency", logY: true, yLabel: results.FormatNs, shaded: uncounted(t), lines: []line{
 		{"acknowledged p50", sky, false, at(func(s results.Sample) int64 { return s.AckP50Ns })},
 		{"acknowledged p99", blue, false, at(func(s results.Sample) int64 { return s.AckP99Ns })},
 		{"end to end p50", green, true, at(func(s results.Sample) int64 { return s.E2EP50Ns })},
@@ -231,7 +231,7 @@ func usage(t *results.Trial, samples []results.Sample) chart {
 			return u.Cores, true
 		})
 	}
-	return chart{title: titleUsage, x: "seconds", y: "cores", shaded: uncounted(t), lines: []line{
+	return chart{title: titleUsage, x: "seconds", xTicks: wholeSeconds{}, y: "cores", shaded: uncounted(t), lines: []line{
 		{"target", blue, false, cores(func(s results.Sample) *results.Usage { return s.Target })},
 		{"generator", purple, false, cores(func(s results.Sample) *results.Usage { return s.Generator })},
 	}}
