@@ -45,6 +45,7 @@ type Broker struct {
 	view     atomic.Pointer[view]
 
 	counters  counters
+	refusals  limiter
 	workers   workers
 	deadlines deadlines
 	ids       producerIDs

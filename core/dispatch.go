@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -162,7 +163,9 @@ func clientOf(c *netio.Conn) *client {
 // refuse closes the connection of a request that has no answer.
 func (b *Broker) refuse(f *netio.Frame, err error) {
 	b.counters.refused.Add(1)
-	b.log.Info("closing connection", "client", f.Conn().RemoteAddr(), "err", err)
+	if ok, dropped := b.refusals.allow(time.Now()); ok {
+		b.log.Warn("closing a connection", "client", f.Conn().RemoteAddr(), "err", err, "more", dropped)
+	}
 	f.Fail(err)
 }
 

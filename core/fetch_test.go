@@ -14,7 +14,7 @@ import (
 )
 
 // sized is a batch of about n bytes.
-func sized(t *testing.T, n int) []byte {
+func sized(t testing.TB, n int) []byte {
 	return oneBatch(t, batching.Options{}, strings.Repeat("x", n))
 }
 
