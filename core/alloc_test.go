@@ -68,25 +68,22 @@ func leanFetch(t testing.TB, b *Broker, topic string, maxBytes int32) *lean {
 // socket to socket. The bound leaves room for what happens now and then: a pool
 // that the collector has emptied, an index that grows.
 func TestSteadyStateAllocatesNothing(t *testing.T) {
-	for _, engine := range []string{"gnet", "goroutine"} {
-		for _, depth := range batching.Depths() {
-			t.Run(engine+"/"+depth, func(t *testing.T) {
-				cfg := testConfig(t)
-				cfg.Net.Engine = engine
-				cfg.ValidateDepth = depth
-				b := start(t, cfg)
-				createTopic(t, dial(t, b), "t", 1)
-				produce := leanProduce(t, b, "t", sized(t, 16<<10))
-				fetch := leanFetch(t, b, "t", 64<<10)
-				for range 200 {
-					produce.round(t)
-					fetch.round(t)
-				}
-				require.Zero(t, b.Counters().Rejected)
-				require.Less(t, testing.AllocsPerRun(500, func() { produce.round(t) }), 1.0, "a produced batch")
-				require.Less(t, testing.AllocsPerRun(500, func() { fetch.round(t) }), 1.0, "a fetch answer")
-			})
-		}
+	for _, depth := range batching.Depths() {
+		t.Run(depth, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.ValidateDepth = depth
+			b := start(t, cfg)
+			createTopic(t, dial(t, b), "t", 1)
+			produce := leanProduce(t, b, "t", sized(t, 16<<10))
+			fetch := leanFetch(t, b, "t", 64<<10)
+			for range 200 {
+				produce.round(t)
+				fetch.round(t)
+			}
+			require.Zero(t, b.Counters().Rejected)
+			require.Less(t, testing.AllocsPerRun(500, func() { produce.round(t) }), 1.0, "a produced batch")
+			require.Less(t, testing.AllocsPerRun(500, func() { fetch.round(t) }), 1.0, "a fetch answer")
+		})
 	}
 }
 

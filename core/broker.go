@@ -143,7 +143,10 @@ func (b *Broker) openMetadata() error {
 	}
 	b.journal = &journal{log: opened, now: b.now}
 	if b.store, err = meta.Open(b.journal); err == nil {
-		_, err = b.store.Change(func(*meta.Image) ([]meta.Record, error) {
+		_, err = b.store.Change(func(image *meta.Image) ([]meta.Record, error) {
+			if image.Len() == 0 {
+				return nil, nil // no leader epoch to raise: nothing to wait for the disk for
+			}
 			return []meta.Record{meta.BrokerStarted{Node: b.node}}, nil
 		})
 	}

@@ -40,7 +40,7 @@ func TestKcat(t *testing.T) {
 			t.Run(codec+"/idempotent="+idempotent, func(t *testing.T) {
 				topic := "kcat-" + codec + "-" + idempotent
 				kcat(t, lines.String(), "-P", "-b", b.Addr(), "-t", topic, "-K:", "-z", codec, "-X", "enable.idempotence="+idempotent)
-				got := kcat(t, "", "-C", "-b", b.Addr(), "-t", topic, "-o", "beginning", "-e", "-q", "-K:", "-X", "check.crcs=true")
+				got := kcat(t, "", "-C", "-b", b.Addr(), "-t", topic, "-o", "beginning", "-e", "-q", "-K:", "-X", "check.crcs=true", "-X", "fetch.wait.max.ms=20")
 				require.Equal(t, lines.String(), got)
 			})
 		}

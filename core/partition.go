@@ -44,7 +44,8 @@ type partition struct {
 
 	mu        sync.Mutex // append order; taken before waitMu
 	producers producers.Table
-	unsnapped int64 // bytes appended since the producers were last written down
+	unsnapped int64             // bytes appended since the producers were last written down
+	one       [1]batching.Batch // what is handed to the log; a list made for each call would be an allocation
 
 	waitMu  sync.Mutex
 	waiting *fetchPart // fetches to be woken, a list
@@ -140,7 +141,10 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64) (at app
 		batch.SetLogAppendTime(now)
 		at.time = now
 	}
-	if err := p.log.Append(batch); err != nil {
+	p.one[0] = batch
+	err := p.log.Append(p.one[:]...)
+	p.one[0] = batching.Batch{}
+	if err != nil {
 		p.fail("append", err)
 		return at, kerr.KafkaStorageError.Code
 	}

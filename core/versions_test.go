@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/batching"
+	"millrace/diskio"
 )
 
 // driven drives one API at one version over a socket. The topic "events" has
@@ -48,7 +49,11 @@ func TestEveryVersion(t *testing.T) {
 		require.NotNil(t, drive, "no test drives %s", kmsg.NameForKey(a.key))
 		for v := a.advertised; v <= a.max; v++ {
 			t.Run(fmt.Sprintf("%s/v%d", kmsg.NameForKey(a.key), v), func(t *testing.T) {
-				b := start(t, testConfig(t))
+				cfg := testConfig(t)
+				if a.key != int16(kmsg.DescribeLogDirs) { // which asks the file system
+					cfg = onMemory(t, diskio.NewMem(), diskio.SyncPageCache)
+				}
+				b := start(t, cfg)
 				p := dial(t, b)
 				d := driven{peer: p, t: t, b: b, version: v, events: createTopic(t, p, "events", 2)}
 				mustProduce(p, "events", 0, "a", "b")

@@ -83,15 +83,13 @@ type Image struct {
 	Version int64
 	// NextProducerID is the first producer id that no block handed out covers.
 	NextProducerID int64
-	// Starts counts the starts of each broker: its incarnation.
-	Starts map[int32]int64
 
 	topics map[string]*Topic
 	byID   map[ID]*Topic
 }
 
 func empty() *Image {
-	return &Image{Starts: map[int32]int64{}, topics: map[string]*Topic{}, byID: map[ID]*Topic{}}
+	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}}
 }
 
 // Topic finds a topic by name; nil: none.
@@ -115,7 +113,6 @@ func (m *Image) fold(records []Record) (*Image, error) {
 	next := &Image{
 		Version:        m.Version + int64(len(records)),
 		NextProducerID: m.NextProducerID,
-		Starts:         maps.Clone(m.Starts),
 		topics:         maps.Clone(m.topics),
 		byID:           maps.Clone(m.byID),
 	}

@@ -109,7 +109,6 @@ func (r TopicConfigured) apply(m *Image) error {
 }
 
 func (r BrokerStarted) apply(m *Image) error {
-	m.Starts[r.Node]++
 	for _, t := range m.topics {
 		if !slices.ContainsFunc(t.Partitions, func(p Partition) bool { return p.Leader == r.Node }) {
 			continue
