@@ -118,11 +118,13 @@ func (g *group) cost(req *Request, body *kmsg.JoinGroupRequest) int64 {
 
 // kick removes a member, or a pending one, that found no place.
 func (s *shard) kick(g *group, id string) {
-	g.dropPending(id)
-	if m := g.byID[id]; m != nil {
+	if g.pending[id] != nil {
+		g.dropPending(id)
+		s.completeJoinIfReady(g)
+	} else if m := g.byID[id]; m != nil {
 		s.removeMember(g, m)
+		s.rebalanceOrComplete(g)
 	}
-	s.completeJoinIfReady(g)
 }
 
 func (s *shard) joinNew(req *Request, body *kmsg.JoinGroupRequest, g *group) {
