@@ -276,11 +276,6 @@ func (g *group) allSynced() bool {
 	return !slices.ContainsFunc(g.members, func(m *member) bool { return m.owesSync })
 }
 
-// simple: only ever used to keep offsets.
-func (g *group) simple() bool {
-	return g.protocolType == "" && g.state == Empty && len(g.pending) == 0
-}
-
 // learnTopics reads the topics that the members subscribe to.
 func (g *group) learnTopics() {
 	g.topics = nil

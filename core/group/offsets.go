@@ -79,6 +79,7 @@ func (os topicOffsets) each(f func(topic string, partition int32, o committed)) 
 //
 // Whether the partitions exist is the caller's to check.
 func (s *shard) commit(req *Request, body *kmsg.OffsetCommitRequest) {
+	known := s.groups[body.Group] != nil
 	g, err := s.committer(body)
 	if err != nil {
 		s.reply(req, refusal(body, codeOf(err)))
@@ -112,6 +113,9 @@ func (s *shard) commit(req *Request, body *kmsg.OffsetCommitRequest) {
 			})
 		}
 		r.Topics = append(r.Topics, rt)
+	}
+	if !known && len(g.offsets) == 0 {
+		s.forget(g) // made for this request, of which nothing was taken
 	}
 	s.reply(req, r)
 }

@@ -3,6 +3,7 @@ package group
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -145,6 +146,9 @@ func (s *shard) loadGroup(key, value []byte) error {
 	if err := v.ReadFrom(value); err != nil {
 		return fmt.Errorf("group metadata value of group %q: %w", k.Group, err)
 	}
+	if err := checkGroupValue(&v); err != nil {
+		return fmt.Errorf("group metadata value of group %q: %w", k.Group, err)
+	}
 	offsets := topicOffsets(nil)
 	var bytes int64
 	if old != nil {
@@ -159,7 +163,9 @@ func (s *shard) loadGroup(key, value []byte) error {
 		g.grow(bytes)
 	}
 	g.protocolType, g.generation = v.ProtocolType, v.Generation
-	g.protocol, g.leader = textOf(v.Protocol), textOf(v.Leader)
+	if len(v.Members) > 0 {
+		g.protocol, g.leader = textOf(v.Protocol), textOf(v.Leader)
+	}
 	for i := range v.Members {
 		mv := &v.Members[i]
 		m := &member{
@@ -169,22 +175,44 @@ func (s *shard) loadGroup(key, value []byte) error {
 			protocols: []protocol{{name: g.protocol, metadata: cloneBytes(mv.Subscription)}},
 		}
 		if v.Version < 1 || mv.RebalanceTimeoutMillis < 0 {
-			m.rebalance = m.session
+			m.rebalance = max(m.session, 0)
 		}
 		m.assignment = cloneBytes(mv.Assignment)
-		if g.byID[m.id] != nil || m.instance != nil && g.static[*m.instance] != "" {
-			return fmt.Errorf("group metadata value of group %q: member %q is there twice", k.Group, m.id)
-		}
 		g.add(m)
 		g.grow(m.size())
 	}
 	if len(g.members) > 0 {
 		g.state = Stable
-		if g.byID[g.leader] == nil {
-			return fmt.Errorf("group metadata value of group %q: leader %q is no member", k.Group, g.leader)
-		}
 	}
 	g.learnTopics()
+	return nil
+}
+
+// checkGroupValue holds a group that has members to what the coordinator takes
+// for granted of one.
+func checkGroupValue(v *kmsg.GroupMetadataValue) error {
+	ids, instances := map[string]bool{}, map[string]bool{}
+	for i := range v.Members {
+		m := &v.Members[i]
+		switch {
+		case m.MemberID == "":
+			return errors.New("a member has no id")
+		case ids[m.MemberID] || m.InstanceID != nil && instances[*m.InstanceID]:
+			return fmt.Errorf("member %q is there twice", m.MemberID)
+		}
+		ids[m.MemberID] = true
+		if m.InstanceID != nil {
+			instances[*m.InstanceID] = true
+		}
+	}
+	switch {
+	case len(ids) == 0:
+		return nil
+	case textOf(v.Protocol) == "":
+		return errors.New("members without a protocol")
+	case !ids[textOf(v.Leader)]:
+		return fmt.Errorf("leader %q is no member", textOf(v.Leader))
+	}
 	return nil
 }
 
