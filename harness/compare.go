@@ -32,6 +32,10 @@ type alternative struct {
 	name   string
 	opts   RunOptions
 	values map[string][]float64
+
+	trials, busy, limited int     // trials that counted; those on a busy machine; those that the generator limited
+	busiest               float64 // share of the CPU that others took, worst trial
+	reason                string  // of the last limit
 }
 
 // Compare runs the alternatives side by side: each round runs every one once,
@@ -61,6 +65,7 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 	err = rounds(ctx, o, c, alts)
 	c.Interrupted = ctx.Err() != nil
 	for i, a := range alts {
+		c.Notes = append(c.Notes, a.remarks()...)
 		for _, m := range results.CompareMetrics {
 			if v := a.values[m.Name]; len(v) > 0 {
 				c.Alternatives[i].Metrics[m.Name] = results.Metric{Values: v}
@@ -121,15 +126,35 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 					alts[i].values[m.Name] = append(alts[i].values[m.Name], *v)
 				}
 			}
-			if o := run.Trial.Steady.Others; o != nil && *o > othersLimit {
-				c.Notes = append(c.Notes, fmt.Sprintf("round %d, %s: other processes took %.0f %% of the machine's CPU time", round+1, alts[i].name, *o*100))
-			}
-			if run.Trial.Audit.Limited {
-				c.Notes = append(c.Notes, fmt.Sprintf("round %d, %s: the generator was the limit: %s", round+1, alts[i].name, run.Trial.Audit.Reason))
-			}
+			alts[i].seen(&run.Trial)
 		}
 	}
 	return nil
+}
+
+// seen keeps what a reader of the medians must know of a trial.
+func (a *alternative) seen(t *results.Trial) {
+	a.trials++
+	if o := t.Steady.Others; o != nil && *o > othersLimit {
+		a.busy++
+		a.busiest = max(a.busiest, *o)
+	}
+	if t.Audit.Limited {
+		a.limited++
+		a.reason = t.Audit.Reason
+	}
+}
+
+// remarks says it, once for each alternative.
+func (a *alternative) remarks() (notes []string) {
+	if a.busy > 0 {
+		notes = append(notes, fmt.Sprintf("%s: other processes took up to %.0f %% of the machine's CPU time, more than %.0f %% in %d of %s",
+			a.name, a.busiest*100, othersLimit*100, a.busy, plural(int64(a.trials), "trial")))
+	}
+	if a.limited > 0 {
+		notes = append(notes, fmt.Sprintf("%s: the generator was the limit in %d of %s: %s", a.name, a.limited, plural(int64(a.trials), "trial"), a.reason))
+	}
+	return notes
 }
 
 // left is the time that remains, guessed from the trials so far.
