@@ -27,7 +27,7 @@ type SearchOptions struct {
 
 // searchSteps bounds the trials of one search: about eight to bracket over
 // three decades and five to bisect, with room for repetitions.
-const searchSteps = 24
+const searchSteps = 32
 
 // keepUp is the share of the offered rate that must be acknowledged: the goal
 // that takes the place of the scenario's own throughput goals.
@@ -79,7 +79,7 @@ type hunt struct {
 	low, high float64
 	failed    *results.Run // the trial at high
 	// try carries out one step; the tests put a broker of known capacity here.
-	try func(ctx context.Context, n int, rate float64) (ok bool, err error)
+	try func(ctx context.Context, n int, rate float64) (results.Outcome, error)
 }
 
 // goals keeps the scenario's goals but those of throughput: each step's own
@@ -100,13 +100,19 @@ func (h *hunt) run(ctx context.Context) error {
 			rate = 10_000
 		}
 	}
-	confirmed := false
+	confirmed, again := false, false
 	for step := 1; step <= searchSteps; step++ {
-		ok, err := h.try(ctx, step, rate)
+		outcome, err := h.try(ctx, step, rate)
 		if err != nil || ctx.Err() != nil {
 			h.conclude()
 			return err
 		}
+		if outcome == results.Invalid && !again { // a busy moment: it gets a second chance
+			again = true
+			continue
+		}
+		again = false
+		ok := outcome == results.Pass
 		switch {
 		case ok && rate == h.low: // the winner again
 			confirmed = true
@@ -147,22 +153,22 @@ func (h *hunt) run(ctx context.Context) error {
 }
 
 // step tries one rate.
-func (h *hunt) step(ctx context.Context, n int, rate float64) (ok bool, err error) {
+func (h *hunt) step(ctx context.Context, n int, rate float64) (results.Outcome, error) {
 	s, err := h.at(rate)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	o := h.o.RunOptions
 	o.Scenario, o.OutDir = s, filepath.Join(h.s.Dir, "runs")
 	o.prefix = fmt.Sprintf("step %d, %s", n, perSec.format(rate))
 	run, err := Run(ctx, o)
 	if err != nil {
-		return false, fmt.Errorf("at %s: %w", perSec.format(rate), err)
+		return "", fmt.Errorf("at %s: %w", perSec.format(rate), err)
 	}
 	t, v := &run.Trial, run.Verdict
 	h.o.ceiling = t.Audit.CeilingRate
 	if v.Outcome == results.Interrupted {
-		return false, nil
+		return v.Outcome, nil
 	}
 	p := results.SearchPoint{Rate: rate, Outcome: v.Outcome, Throughput: t.Steady.Acked.Rate, Run: run.ID,
 		AckP50Ns: t.Steady.Latency[results.Ack].P50Ns, AckP99Ns: t.Steady.Latency[results.Ack].P99Ns,
@@ -180,14 +186,13 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (ok bool, err erro
 		}
 	}
 	h.s.Points = append(h.s.Points, p)
-	switch v.Outcome {
-	case results.Violation:
-		return false, fmt.Errorf("at %s: %s; see %s", perSec.format(rate), v.Reason, run.Dir)
-	case results.Pass:
-		return true, nil
+	if v.Outcome == results.Violation {
+		return v.Outcome, fmt.Errorf("at %s: %s; see %s", perSec.format(rate), v.Reason, run.Dir)
 	}
-	h.failed = run
-	return false, nil
+	if v.Outcome != results.Pass {
+		h.failed = run
+	}
+	return v.Outcome, nil
 }
 
 // at is the scenario at one fixed rate.
