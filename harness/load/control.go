@@ -20,13 +20,13 @@ type control struct {
 // askTimeout bounds each question.
 const askTimeout = 5 * time.Second
 
-func newControl(s *Spec, parts []partition) (*control, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ClientID(clientID),
-		kgo.RetryTimeout(askTimeout), kgo.DialTimeout(2*time.Second))
+func newControl(r *run) (*control, error) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID),
+		kgo.RetryTimeout(askTimeout), kgo.Dialer(r.dial))
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	return &control{cl, kadm.NewClient(cl), parts}, nil
+	return &control{cl, kadm.NewClient(cl), r.parts}, nil
 }
 
 func (c *control) close() { c.cl.Close() }

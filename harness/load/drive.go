@@ -13,7 +13,8 @@ type driver struct {
 	r      *run
 	p      producer
 	index  int
-	wait   *waiter
+	wait   *waiter // what sleep is of; nil: not ours
+	sleep  func(time.Duration)
 	handed atomic.Int64 // events of open loops handed over
 
 	// blocked is the time that send calls have blocked since the driver last
@@ -91,7 +92,7 @@ func (d *driver) until(ctx context.Context, at int64) int64 {
 	spin := int64(d.r.spec.Spin)
 	for now < at && ctx.Err() == nil {
 		if left := at - now - spin; left > 0 {
-			d.wait.sleep(min(time.Duration(left), longestWait))
+			d.sleep(min(time.Duration(left), longestWait))
 		}
 		now = d.r.now()
 	}

@@ -94,6 +94,9 @@ const dialTimeout = 2 * time.Second
 // dial opens a connection to the target, with the congestion control that the
 // spec asks for.
 func (r *run) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if r.spec.env.dial != nil {
+		return r.spec.env.dial(ctx, network, addr)
+	}
 	d := net.Dialer{Timeout: dialTimeout, Control: congestionControl(r.spec.Congestion)}
 	return d.DialContext(ctx, network, addr)
 }
@@ -127,7 +130,7 @@ func Run(ctx context.Context, s Spec) (*Result, error) {
 		return nil, err
 	}
 	defer r.stopHard()
-	if r.ctl, err = newControl(&r.spec, r.parts); err != nil {
+	if r.ctl, err = newControl(r); err != nil {
 		return nil, err
 	}
 	defer r.ctl.close()
@@ -148,7 +151,9 @@ func Run(ctx context.Context, s Spec) (*Result, error) {
 	defer func() {
 		for _, d := range drivers {
 			d.p.close()
-			d.wait.close()
+			if d.wait != nil {
+				d.wait.close()
+			}
 		}
 	}()
 	if err != nil {
@@ -199,12 +204,14 @@ func (r *run) connect(ctx context.Context) (drivers []*driver, err error) {
 		if err != nil {
 			return drivers, err
 		}
-		w, err := newWaiter()
-		if err != nil {
-			p.close()
-			return drivers, fmt.Errorf("load: %w", err)
+		d := &driver{r: r, p: p, index: i, sleep: r.spec.env.sleep}
+		drivers = append(drivers, d)
+		if d.sleep == nil {
+			if d.wait, err = newWaiter(); err != nil {
+				return drivers, fmt.Errorf("load: %w", err)
+			}
+			d.sleep = d.wait.sleep
 		}
-		drivers = append(drivers, &driver{r: r, p: p, index: i, wait: w})
 	}
 	return drivers, nil
 }
@@ -269,7 +276,8 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 	r.stopHard()
 
 	res := w.result()
-	res.Drained, res.DrainTime = drained, time.Duration(at)-w.drainBegin()
+	res.Drained = drained && !w.stopped && w.unsent == 0
+	res.DrainTime = time.Duration(at) - w.drainBegin()
 	var ends []int64
 	if len(r.ledger.readings) > 0 {
 		ask, cancel := context.WithTimeout(context.Background(), 2*time.Second)

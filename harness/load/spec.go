@@ -1,7 +1,9 @@
 package load
 
 import (
+	"context"
 	"log/slog"
+	"net"
 	"time"
 )
 
@@ -51,6 +53,14 @@ type Spec struct {
 	OnSample func(Sample)
 	// Logger receives what a person should know while it runs; nil: discarded.
 	Logger *slog.Logger
+
+	env environment
+}
+
+// environment is what a run has from outside; the zero value is the real one.
+type environment struct {
+	dial  func(ctx context.Context, network, addr string) (net.Conn, error)
+	sleep func(time.Duration)
 }
 
 // Topic is a topic and the number of its partitions.
