@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"millrace/core"
 )
 
 // The test binary is also a broker, so that targets that are processes can be
@@ -53,6 +56,9 @@ func serveFake(args []string) {
 	case "babbles":
 		fmt.Println("hello")
 		select {}
+	case "core":
+		serveCore(opt)
+		return
 	}
 	port := 0
 	if p := opt["--port"]; p != "" {
@@ -76,6 +82,40 @@ func serveFake(args []string) {
 	go http.Serve(profiles, nil)
 	fmt.Printf("pprof on http://%s/debug/pprof/\n", profiles.Addr())
 	<-stop
+}
+
+// serveCore is the broker itself, as `millrace serve` starts it.
+func serveCore(opt map[string]string) {
+	cfg := core.Defaults()
+	cfg.Listen, cfg.DataDir, cfg.PprofListen, cfg.Logger = opt["--listen"], opt["--data"], opt["--pprof"], quiet
+	name, val, _ := strings.Cut(opt["--set"], "=")
+	if name != "" {
+		if err := core.Knobs(&cfg).Set(name, val); err != nil {
+			panic(err)
+		}
+	}
+	b, err := core.Start(context.Background(), cfg)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Println("listening on " + b.Addr())
+	fmt.Printf("pprof on http://%s/debug/pprof/\n", b.PprofAddr())
+	<-stop
+	if err := b.Stop(context.Background()); err != nil {
+		panic(err)
+	}
+}
+
+// coreBinary is a program that behaves as millrace does for serve.
+func coreBinary(t *testing.T) string {
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "millrace")
+	require.NoError(t, os.WriteFile(file, []byte("#!/bin/sh\nFAKE=core exec "+exe+" \"$@\"\n"), 0o755))
+	return file
 }
 
 // fakeBroker is a running fake for the external target.

@@ -40,7 +40,7 @@ func shortScenario(t *testing.T, sets ...string) *Scenario {
 // options run the test binary as the broker.
 func options(t *testing.T, s *Scenario, target string) RunOptions {
 	return RunOptions{Scenario: s, Target: target, OutDir: filepath.Join(t.TempDir(), "runs"),
-		DataDir: filepath.Join(t.TempDir(), "data"), audit: 50 * time.Millisecond}
+		DataDir: filepath.Join(t.TempDir(), "data"), audit: 200 * time.Millisecond}
 }
 
 // deadline bounds a test's run: a hang is what several of them look for.
@@ -52,8 +52,9 @@ func deadline(t *testing.T) context.Context {
 
 func TestRun(t *testing.T) {
 	targets := map[string]func(t *testing.T) string{
-		"child":    func(t *testing.T) string { return "child" },
-		"external": func(t *testing.T) string { return "external:" + fakeBroker(t) },
+		"child":     func(t *testing.T) string { return "child" },
+		"inprocess": func(t *testing.T) string { return "inprocess" },
+		"external":  func(t *testing.T) string { return "external:" + fakeBroker(t) },
 		"command": func(t *testing.T) string {
 			file := filepath.Join(t.TempDir(), "fake.yaml")
 			exe, err := os.Executable()
@@ -68,6 +69,7 @@ func TestRun(t *testing.T) {
 			s := shortScenario(t)
 			var progress bytes.Buffer
 			o := options(t, s, target(t))
+			o.Binary = coreBinary(t)
 			o.Progress = &progress
 			run, err := Run(deadline(t), o)
 			require.NoError(t, err, "%s", &progress)
@@ -120,6 +122,13 @@ func checkRun(t *testing.T, s *Scenario, run *results.Run, kind string) {
 	require.Equal(t, sent, tr.Ledger.Acknowledged)
 	require.True(t, tr.Ledger.Checked)
 	require.Equal(t, 2*sent, tr.Ledger.ReadBack, "two groups")
+	if kind == "child" || kind == "inprocess" {
+		require.Equal(t, knobDefault("sync.policy"), tr.Promise)
+		require.Equal(t, knobDefault("validate.depth"), tr.Validation)
+	}
+	if !strings.Contains(strings.Join(tr.Notes, " "), "too busy for it") {
+		require.Positive(t, tr.Audit.CeilingRate)
+	}
 	require.NotNil(t, tr.DrainS)
 	hs, err := stored.Histograms()
 	require.NoError(t, err)
@@ -138,7 +147,7 @@ func checkRun(t *testing.T, s *Scenario, run *results.Run, kind string) {
 	samples, err := stored.Samples()
 	require.NoError(t, err)
 	require.NotEmpty(t, samples)
-	seen := kind != "external"
+	seen := kind == "child" || kind == "command"
 	require.Equal(t, seen, tr.Steady.Target != nil)
 	if seen {
 		require.Positive(t, tr.Steady.Target.CPUS)

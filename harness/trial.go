@@ -124,8 +124,12 @@ func (tr *trial) audit(ctx context.Context, spec load.Spec) {
 	}
 	tr.show.status("measuring the generator's own ceiling")
 	rate, err := load.Ceiling(ctx, spec, tr.o.audit)
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
 		tr.note("the generator's ceiling could not be taken: %v", err)
+	case rate == 0:
+		tr.note("the generator's ceiling could not be taken: the machine was too busy for it")
 	}
 	a.CeilingRate = rate
 }
