@@ -1,38 +1,26 @@
 package core
 
 import (
-	"errors"
 	"io"
+
+	"millrace/diskio"
 )
 
 // DumpOptions says how much of a log DumpLog shows.
-type DumpOptions struct {
-	// Records shows each record, not only each batch.
-	Records bool
-	// JSON writes one object a line instead of text.
-	JSON bool
-}
-
-// DumpLog writes what lies in dir, a partition's directory or a whole data
-// directory, batch by batch. The broker that owns dir should be stopped.
-func DumpLog(w io.Writer, dir string, o DumpOptions) error {
-	return errors.New("core: not built yet")
-}
+type DumpOptions = diskio.DumpOptions
 
 // Verified sums up what VerifyLog has read.
-type Verified struct {
-	Partitions int   `json:"partitions"`
-	Segments   int   `json:"segments"`
-	Batches    int64 `json:"batches"`
-	Records    int64 `json:"records"`
-	Bytes      int64 `json:"bytes"`
-	// Faults holds one line for each fault, naming file and position.
-	Faults []string `json:"faults,omitempty"`
+type Verified = diskio.Verified
+
+// DumpLog writes what lies in dir, a partition's directory or a whole data
+// directory, batch by batch. The broker that owns dir should be stopped. What
+// the metadata log holds is shown by its own directory, metadata-log, with
+// Records.
+func DumpLog(w io.Writer, dir string, o DumpOptions) error {
+	return diskio.Dump(w, diskio.OS(), dir, o)
 }
 
 // VerifyLog reads every batch of dir, a partition's directory or a whole data
 // directory, and checks lengths, checksums, offsets and indexes. The error says
 // that dir could not be read; what is wrong in it is in Faults.
-func VerifyLog(dir string) (Verified, error) {
-	return Verified{}, errors.New("core: not built yet")
-}
+func VerifyLog(dir string) (Verified, error) { return diskio.Verify(diskio.OS(), dir) }
