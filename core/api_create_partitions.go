@@ -46,9 +46,10 @@ func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreateP
 		return records, nil
 	})
 	if err != nil {
+		f := changeFault(err)
 		for i := range resp.Topics {
 			if t := &resp.Topics[i]; t.ErrorCode == 0 {
-				t.ErrorCode, t.ErrorMessage = kerr.KafkaStorageError.Code, kmsg.StringPtr(err.Error())
+				t.ErrorCode, t.ErrorMessage = f.code, f.text()
 			}
 		}
 	}

@@ -79,9 +79,10 @@ func createTopics(c *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsRes
 		return records, nil
 	})
 	if err != nil {
+		f := changeFault(err)
 		for i := range resp.Topics {
 			if t := &resp.Topics[i]; t.ErrorCode == 0 {
-				t.ErrorCode, t.ErrorMessage = kerr.KafkaStorageError.Code, kmsg.StringPtr(err.Error())
+				t.ErrorCode, t.ErrorMessage = f.code, f.text()
 			}
 		}
 	}
@@ -106,6 +107,14 @@ func (f *fault) text() *string {
 
 func faultf(e *kerr.Error, format string, args ...any) *fault {
 	return &fault{e.Code, fmt.Sprintf(format, args...)}
+}
+
+// changeFault is the answer to a change that could not be made.
+func changeFault(err error) *fault {
+	if errors.Is(err, errStopping) {
+		return faultf(kerr.BrokerNotAvailable, "%v", err)
+	}
+	return faultf(kerr.KafkaStorageError, "%v", err)
 }
 
 // newTopic checks a topic to be made.

@@ -25,7 +25,7 @@ func initProducerID(c *call, req *kmsg.InitProducerIDRequest) (*kmsg.InitProduce
 	id, err := c.ids.next(c.Broker)
 	if err != nil {
 		c.log.Error("no producer id to give out", "err", err)
-		resp.ErrorCode = kerr.KafkaStorageError.Code
+		resp.ErrorCode = changeFault(err).code
 		return resp, nil
 	}
 	resp.ProducerID, resp.ProducerEpoch = id, 0

@@ -68,6 +68,18 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsRespon
 	return resp, nil
 }
 
+// listOffsetsIsSlow: looking for a time reads the log.
+func listOffsetsIsSlow(_ *Broker, req kmsg.Request) bool {
+	for _, t := range req.(*kmsg.ListOffsetsRequest).Topics {
+		for _, p := range t.Partitions {
+			if p.Timestamp >= 0 || p.Timestamp == offsetMaxTimestamp {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func listOffset(p *partition, version int16, asked *kmsg.ListOffsetsRequestTopicPartition, o *kmsg.ListOffsetsResponseTopicPartition) {
 	epoch := int32(-1)
 	if version >= firstListLeaderEpoch {

@@ -10,7 +10,7 @@ func coreAPIs() []api {
 	return []api{
 		{key: int16(kmsg.Produce), advertised: 0, min: 3, max: 11, raw: serveProduce},
 		{key: int16(kmsg.Fetch), advertised: 4, min: 4, max: 16, raw: serveFetch},
-		{key: int16(kmsg.ListOffsets), advertised: 1, min: 1, max: 11, handle: typed(listOffsets), slow: always},
+		{key: int16(kmsg.ListOffsets), advertised: 1, min: 1, max: 11, handle: typed(listOffsets), slow: listOffsetsIsSlow},
 		{key: int16(kmsg.Metadata), advertised: 0, min: 0, max: 13, handle: typed(metadata), slow: metadataIsSlow},
 		{key: int16(kmsg.ApiVersions), advertised: 0, min: 0, max: 4, handle: typed(apiVersions)},
 		{key: int16(kmsg.CreateTopics), advertised: 2, min: 2, max: 7, handle: typed(createTopics), slow: always},

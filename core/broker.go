@@ -36,7 +36,7 @@ type Broker struct {
 	server   netio.Server
 	profiler *profiler
 	restore  func() // takes back the runtime's settings
-	host     string // what clients are told
+	host     string // what clients are told; "": the address they came by
 	port     int32
 
 	// Locks are taken in this order: changeMu, the store's, partition.mu,
@@ -109,7 +109,12 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if err := b.openPartitions(ctx); err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() { _ = b.closePartitions() })
+	undo = append(undo, func() {
+		// Nothing was appended: what was clean is clean.
+		if b.closePartitions() == nil && b.dir.clean {
+			_ = b.dir.markClean()
+		}
+	})
 	if cfg.PprofListen != "" {
 		if b.profiler, err = startProfiler(cfg.PprofListen); err != nil {
 			return nil, err
@@ -163,7 +168,7 @@ func (b *Broker) openPartitions(ctx context.Context) error {
 		return err
 	}
 	began := time.Now()
-	b.bringInLine(&view{}, image)
+	b.bringInLine(ctx, &view{}, image)
 	if n := len(b.view.Load().all()); n > 0 {
 		b.log.Info("partitions opened", "partitions", n, "clean", b.dir.clean, "took", time.Since(began).Round(time.Millisecond))
 	}
@@ -182,14 +187,19 @@ func (b *Broker) decideAdvertised() (err error) {
 	}
 	b.host, b.port = at.IP.String(), int32(at.Port)
 	if at.IP.IsUnspecified() {
-		// 0.0.0.0 is nowhere to connect to.
-		b.host = "127.0.0.1"
-		b.log.Warn("listening on every address, but telling clients to connect to 127.0.0.1; set advertised.listeners for clients elsewhere")
+		b.host = ""
 	}
 	return nil
 }
 
-func (b *Broker) advertised() (host string, port int32) { return b.host, b.port }
+// advertised is where the client of this call is told to connect to. A broker
+// that listens on every address tells each client the one it came by.
+func (c *call) advertised() (host string, port int32) {
+	if c.host == "" {
+		return c.client.host, c.port
+	}
+	return c.host, c.port
+}
 
 // Addr is the address listened on, with the real port where 0 was asked.
 func (b *Broker) Addr() string { return b.server.Addr().String() }

@@ -121,7 +121,7 @@ func (c *Config) register(s *knob.Set) {
 	s.String(&c.Advertised, "advertised.listeners", "HOST:PORT that clients are told to connect to; empty: the address listened on")
 	s.Int(&c.Partitions, "num.partitions", "partitions of a topic created without saying how many", knob.Range(1, MaxPartitions))
 	s.Bool(&c.AutoCreate, "auto.create.topics.enable", "create a topic when a client asks for one that does not exist")
-	s.Bytes(&c.FetchMaxBytes, "fetch.max.bytes", "most record bytes in one fetch answer, whatever the client allows; the first batch always moves", knob.Range(1024, 1<<31-1))
+	s.Bytes(&c.FetchMaxBytes, "fetch.max.bytes", "most record bytes in one fetch answer, whatever the client allows; the first batch always moves", knob.Range(1024, maxAnswer))
 	s.Duration(&c.FetchMaxWait, "fetch.max.wait.ms", "longest a fetch is parked, whatever the client asks for", knob.Within(0, time.Hour))
 	s.Enum(&c.ValidateDepth, "validate.depth", batching.Depths(),
 		"how deep a produced batch is checked: crc (header and checksum), records (decompressed, record by record, as Kafka does), none (header only)")
@@ -140,7 +140,7 @@ func (c *Config) register(s *knob.Set) {
 
 func (t *TopicConfig) register(s *knob.Set) {
 	s.Bytes(&t.MaxMessageBytes, "max.message.bytes", "largest record batch a producer may send",
-		knob.Range(0, 1<<31-1), knob.PerTopic(), knob.Kafka("message.max.bytes"))
+		knob.Range(0, maxAnswer), knob.PerTopic(), knob.Kafka("message.max.bytes"))
 	s.Enum(&t.CompressionType, "compression.type", []string{CompressionProducer, "gzip", "snappy", "lz4", "zstd", "uncompressed"},
 		"codec that batches are stored with; producer: as they came", knob.PerTopic())
 	s.Enum(&t.TimestampType, "message.timestamp.type", []string{TimestampCreate, TimestampAppend},
@@ -156,6 +156,10 @@ func (t *TopicConfig) register(s *knob.Set) {
 	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that must hold a record before acks=all is answered",
 		knob.Range(1, 1), knob.PerTopic())
 }
+
+// maxAnswer keeps a fetch answer, which may be one batch of any size allowed and
+// is counted by an int32, well within what its length can say.
+const maxAnswer = 1 << 30
 
 // MaxPartitions bounds the partitions that one request can make, so that it
 // cannot ask for more files than a machine has. Kafka's controller has the same.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // startFails answers the error of a start, which must be one line.
@@ -100,9 +101,40 @@ func TestPprof(t *testing.T) {
 }
 
 func TestAdvertised(t *testing.T) {
+	told := func(cfg Config) (string, int32) {
+		b := start(t, cfg)
+		_, port, err := net.SplitHostPort(b.Addr())
+		require.NoError(t, err)
+		p := dialAddr(t, "127.0.0.1:"+port)
+		resp := ask[*kmsg.MetadataResponse](p, 12, kmsg.NewPtrMetadataRequest())
+		return resp.Brokers[0].Host, resp.Brokers[0].Port
+	}
 	cfg := testConfig(t)
 	cfg.Advertised = "PLAINTEXT://broker.example:1234"
-	host, port := start(t, cfg).advertised()
+	host, port := told(cfg)
 	require.Equal(t, "broker.example", host)
 	require.Equal(t, int32(1234), port)
+
+	cfg = testConfig(t)
+	cfg.Listen = "0.0.0.0:0"
+	host, port = told(cfg)
+	require.Equal(t, "127.0.0.1", host, "the address that the client came by")
+	require.NotZero(t, port)
+}
+
+// TestFailedStartStaysClean: a start that fails for another reason does not cost
+// the next one a recovery.
+func TestFailedStartStaysClean(t *testing.T) {
+	cfg := testConfig(t)
+	b := start(t, cfg)
+	p := dial(t, b)
+	createTopic(t, p, "t", 1)
+	mustProduce(p, "t", 0, "a")
+	stop(t, b)
+	bad := cfg
+	bad.PprofListen = "0.0.0.0:0"
+	startFails(t, bad)
+	b = start(t, cfg)
+	require.True(t, b.dir.clean)
+	require.Equal(t, []string{"a"}, fetchAll(dial(t, b), "t", 0))
 }

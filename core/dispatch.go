@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -46,6 +47,8 @@ type call struct {
 type client struct {
 	// Software and version as told by ApiVersions; empty: not told.
 	software, version string
+	// host is the address that the client has connected to.
+	host string
 	// parked are the fetches that wait on this connection.
 	parked fetchList
 }
@@ -156,6 +159,9 @@ func clientOf(c *netio.Conn) *client {
 		return cl
 	}
 	cl := &client{}
+	if at, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		cl.host = at.IP.String()
+	}
 	c.Value = cl
 	return cl
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -160,8 +161,8 @@ func (c Config) freeze() []frozen {
 	for _, k := range now {
 		out = append(out, frozen{
 			name: k.Name, kafkaName: k.KafkaName, doc: k.Doc, perTopic: k.PerTopic,
-			value: k.Wire(), standard: standard.Lookup(k.Name).Wire(), kind: configType(k.Kind),
-			wire: wireForm(k.Kind),
+			value: wireForm(k.Kind)(k.Value()), standard: wireForm(k.Kind)(standard.Lookup(k.Name).Value()),
+			kind: configType(k), wire: wireForm(k.Kind),
 		})
 	}
 	return out
@@ -198,8 +199,16 @@ func (k *frozen) topicSetting(overrides map[string]string) setting {
 	return s
 }
 
-func configType(k knob.Kind) kmsg.ConfigType {
-	switch k {
+// configType is the type that Kafka gives a setting; all our sizes and times are
+// 64 bits wide, but clients may look.
+func configType(k *knob.Knob) kmsg.ConfigType {
+	switch k.Name {
+	case "max.message.bytes", "segment.bytes", "segment.index.bytes", "index.interval.bytes", "fetch.max.bytes":
+		return kmsg.ConfigTypeInt
+	case "cleanup.policy":
+		return kmsg.ConfigTypeList
+	}
+	switch k.Kind {
 	case knob.Bool:
 		return kmsg.ConfigTypeBoolean
 	case knob.Int:
@@ -220,8 +229,11 @@ func wireForm(kind knob.Kind) func(string) string {
 			}
 		case knob.Duration:
 			if d, err := knob.ParseDuration(text); err == nil {
-				if d < 0 {
+				switch d {
+				case -1:
 					return "-1"
+				case forever:
+					return fmt.Sprint(math.MaxInt64) // Kafka's word for it
 				}
 				return fmt.Sprint(d.Milliseconds())
 			}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -71,7 +72,7 @@ func (b *Broker) change(decide func(*meta.Image) ([]meta.Record, error)) error {
 		return err
 	}
 	if before := b.view.Load(); before.image != image {
-		b.bringInLine(before, image)
+		b.bringInLine(context.Background(), before, image)
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ var errStopping = errors.New("the broker is stopping")
 // bringInLine opens the partitions that image has and before has not, ends
 // those that went, and publishes the view. changeMu is held, or nothing else
 // runs yet.
-func (b *Broker) bringInLine(before *view, image *meta.Image) {
+func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Image) {
 	next := &view{image: image, byName: make(map[string]*topic, image.Len()), byID: make(map[meta.ID]*topic, image.Len())}
 	var fresh []*partition
 	for _, m := range image.Topics() {
@@ -105,7 +106,7 @@ func (b *Broker) bringInLine(before *view, image *meta.Image) {
 		next.byName[m.Name] = t
 		next.byID[m.ID] = t
 	}
-	b.openAll(fresh)
+	b.openAll(ctx, fresh)
 	b.view.Store(next)
 	for id, t := range before.byID {
 		if next.byID[id] == nil {
@@ -138,11 +139,14 @@ func (b *Broker) newPartition(m *meta.Topic, index int32, s *settings) *partitio
 }
 
 // openAll opens partitions, some at a time. One that cannot be opened is
-// offline; the others serve.
-func (b *Broker) openAll(ps []*partition) {
+// offline; the others serve. When ctx ends, the rest stays closed.
+func (b *Broker) openAll(ctx context.Context, ps []*partition) {
 	slots := make(chan struct{}, b.cfg.RecoveryThreads)
 	var open sync.WaitGroup
 	for _, p := range ps {
+		if ctx.Err() != nil {
+			break
+		}
 		slots <- struct{}{}
 		open.Add(1)
 		go func() {
