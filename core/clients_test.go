@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
+	"github.com/IBM/sarama"
+	"github.com/segmentio/kafka-go"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -120,4 +123,76 @@ func TestAdminRoundTrip(t *testing.T) {
 	details, err = kadm.NewClient(newClient(t, b)).ListTopics(ctx) // the first client caches
 	require.NoError(t, err)
 	require.Empty(t, details)
+}
+
+// TestSarama: its sync producer and partition consumer.
+func TestSarama(t *testing.T) {
+	b := start(t, testConfig(t))
+	for _, idempotent := range []bool{false, true} {
+		t.Run(fmt.Sprint("idempotent=", idempotent), func(t *testing.T) {
+			topic := fmt.Sprint("sarama-", idempotent)
+			cfg := sarama.NewConfig()
+			cfg.Version = sarama.V3_6_0_0
+			cfg.Producer.Return.Successes = true
+			cfg.Producer.RequiredAcks = sarama.WaitForAll
+			cfg.Producer.Idempotent = idempotent
+			if idempotent {
+				cfg.Net.MaxOpenRequests = 1
+			}
+			cfg.Producer.Compression = sarama.CompressionSnappy
+			producer, err := sarama.NewSyncProducer([]string{b.Addr()}, cfg)
+			require.NoError(t, err)
+			defer producer.Close()
+			for i := range 20 {
+				_, offset, err := producer.SendMessage(&sarama.ProducerMessage{Topic: topic, Value: sarama.StringEncoder(fmt.Sprint(i))})
+				require.NoError(t, err)
+				require.Equal(t, int64(i), offset)
+			}
+			consumer, err := sarama.NewConsumer([]string{b.Addr()}, cfg)
+			require.NoError(t, err)
+			defer consumer.Close()
+			part, err := consumer.ConsumePartition(topic, 0, sarama.OffsetOldest)
+			require.NoError(t, err)
+			defer part.Close()
+			for i := range 20 {
+				select {
+				case m := <-part.Messages():
+					require.Equal(t, fmt.Sprint(i), string(m.Value))
+				case err := <-part.Errors():
+					require.NoError(t, err)
+				case <-time.After(patience):
+					t.Fatal("no message")
+				}
+			}
+		})
+	}
+}
+
+// TestKafkaGo: its writer and partition reader, and the Conn, whose versions are
+// hard-coded.
+func TestKafkaGo(t *testing.T) {
+	b := start(t, testConfig(t))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	w := &kafka.Writer{Addr: kafka.TCP(b.Addr()), Topic: "kafka-go", AllowAutoTopicCreation: true, RequiredAcks: kafka.RequireAll,
+		Compression: kafka.Zstd, BatchTimeout: time.Millisecond}
+	defer w.Close()
+	conn, err := kafka.DialLeader(ctx, "tcp", b.Addr(), "kafka-go", 0) // makes the topic
+	require.NoError(t, err)
+	defer conn.Close()
+	for i := range 20 {
+		require.NoError(t, w.WriteMessages(ctx, kafka.Message{Key: []byte("k"), Value: fmt.Append(nil, i)}))
+	}
+	_, err = conn.WriteMessages(kafka.Message{Value: []byte("20")})
+	require.NoError(t, err)
+	last, err := conn.ReadLastOffset()
+	require.NoError(t, err)
+	require.Equal(t, int64(21), last)
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{b.Addr()}, Topic: "kafka-go", MaxWait: 50 * time.Millisecond})
+	defer r.Close()
+	for i := range 21 {
+		m, err := r.ReadMessage(ctx)
+		require.NoError(t, err)
+		require.Equal(t, fmt.Sprint(i), string(m.Value))
+	}
 }
