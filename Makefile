@@ -2,7 +2,7 @@
 # does all of its own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-race bench compare profile dash lint fuzz clean
+.PHONY: help build run test test-race test-kafkajs bench compare profile dash lint fuzz clean
 
 SCENARIO ?= quickstart
 KNOB     ?= read.path=sendfile,copy,mmap
@@ -43,6 +43,12 @@ test: need-go need-kcat need-cc ## every test, then all again with the race dete
 
 test-race: need-go need-kcat need-cc
 	CGO_ENABLED=1 go test -race -short ./...
+
+test-kafkajs: need-go ## the client tests with kafkajs from npm among the clients
+	@.ci/need node nodejs "the kafkajs tests"
+	@.ci/need npm npm "the kafkajs tests"
+	npm --prefix core/clients/kafkajs ci --silent
+	go test -count=1 -tags kafkajs ./core/clients
 
 bench: need-go ## micro and path benchmarks (BENCH=regexp)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...

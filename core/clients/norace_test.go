@@ -1,0 +1,5 @@
+//go:build !race
+
+package clients_test
+
+var buildFlags []string
