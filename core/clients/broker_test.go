@@ -47,8 +47,8 @@ type broker struct {
 // shared is the broker of all tests that do not stop theirs.
 var shared *broker
 
-// binary is the program under test, "" where a broker is already there.
-var binary string
+// program is the binary under test, "" where a broker is already there.
+var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -63,8 +63,8 @@ func run(m *testing.M) (code int) {
 		return 1
 	}
 	defer os.RemoveAll(tmp)
-	binary = filepath.Join(tmp, "millrace")
-	args := append([]string{"build", "-o", binary}, buildFlags...)
+	program = filepath.Join(tmp, "millrace")
+	args := append([]string{"build", "-o", program}, buildFlags...)
 	build := exec.Command("go", append(args, "../../cmd/millrace")...)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build ./cmd/millrace: %v\n%s", err, out)
@@ -88,7 +88,7 @@ func run(m *testing.M) (code int) {
 // start runs a broker on dir and a free port, and waits until it listens.
 func start(dir string, args ...string) (*broker, error) {
 	b := &broker{dir: dir, log: &syncBuffer{}, ends: make(chan error, 1)}
-	b.cmd = exec.Command(binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", dir}, args...)...)
+	b.cmd = exec.Command(program, append([]string{"serve", "--listen", "127.0.0.1:0", "--data", dir}, args...)...)
 	b.cmd.Stderr = b.log
 	out, err := b.cmd.StdoutPipe()
 	if err != nil {
@@ -141,7 +141,7 @@ func (b *broker) end(sig syscall.Signal) error {
 // own starts a broker for one test.
 func own(t *testing.T, dir string, args ...string) *broker {
 	t.Helper()
-	require.NotEmpty(t, binary, "this test starts brokers of its own: run it without MILLRACE_BROKER")
+	require.NotEmpty(t, program, "this test starts brokers of its own: run it without MILLRACE_BROKER")
 	b, err := start(dir, args...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
