@@ -3,6 +3,7 @@ package clients_test
 import (
 	"bytes"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,32 +123,67 @@ func TestExchange(t *testing.T) {
 		for _, codec := range w.codecs {
 			t.Run(w.name+"/"+codec, func(t *testing.T) {
 				t.Parallel()
-				topic := topicName(t)
-				createTopic(t, shared.addr, topic, 1)
-				before := time.Now().UnixMilli()
-				wrote := w.write(t, shared.addr, topic, codec)
-				require.NotEmpty(t, wrote)
-				for i := range wrote {
-					wrote[i].Offset = int64(i)
-				}
-				require.Equal(t, codec, storedCodec(t, shared.addr, topic), "the codec that was asked for")
-				for _, r := range clients {
-					if r.read == nil {
-						continue
-					}
-					t.Run(r.name, func(t *testing.T) {
-						got := r.read(t, shared.addr, topic, 0, len(wrote))
-						same(t, wrote, got, r.emptyIsNull)
-						for i := range got {
-							if wrote[i].Time == 0 {
-								require.InDelta(t, before, got[i].Time, float64(patience.Milliseconds()), "a time of its own")
-							}
-						}
-						middle := len(wrote) / 2
-						same(t, wrote[middle:], r.read(t, shared.addr, topic, int64(middle), len(wrote)-middle), r.emptyIsNull)
-					})
-				}
+				exchange(t, shared.addr, w, codec)
 			})
 		}
+	}
+}
+
+// exchange lets w write in a codec, and every client read it.
+func exchange(t *testing.T, addr string, w client, codec string) {
+	topic := topicName(t)
+	createTopic(t, addr, topic, 1)
+	before := time.Now().UnixMilli()
+	wrote := w.write(t, addr, topic, codec)
+	require.NotEmpty(t, wrote)
+	for i := range wrote {
+		wrote[i].Offset = int64(i)
+	}
+	require.Contains(t, storedCodecs(t, addr, topic), codec, "the codec that was asked for")
+	middle := len(wrote) / 2
+	for _, r := range clients {
+		if r.read == nil {
+			continue
+		}
+		t.Run(r.name, func(t *testing.T) {
+			got := r.read(t, addr, topic, 0, len(wrote))
+			same(t, wrote, got, r.emptyIsNull)
+			for i := range got {
+				if wrote[i].Time == 0 {
+					require.InDelta(t, before, got[i].Time, float64(patience.Milliseconds()), "a time of its own")
+				}
+			}
+			same(t, wrote[middle:], r.read(t, addr, topic, int64(middle), len(wrote)-middle), r.emptyIsNull)
+		})
+	}
+}
+
+// variants are brokers set up in another way: what clients see is the same.
+var variants = []string{
+	"net.engine=goroutine", "buffer.pool=classes", "buffer.pool=none",
+	"read.path=copy", "read.path=mmap", "cold.read=inline",
+	"append.mode=grouped", "sync.policy=group", "sync.policy=each", "sync.policy=interval",
+	"validate.depth=crc", "validate.depth=none", "segment.bytes=1MiB", "compression.type=uncompressed",
+}
+
+// TestVariants gives each variant the exchange of one writer, which differs
+// from variant to variant.
+func TestVariants(t *testing.T) {
+	tried := variants
+	if testing.Short() {
+		tried = variants[:1] // the other engine: where concurrency differs most
+	}
+	for i, set := range tried {
+		t.Run(set, func(t *testing.T) {
+			t.Parallel()
+			b := own(t, t.TempDir(), "--set", set)
+			w := clients[i%len(clients)]
+			codec := w.codecs[i%len(w.codecs)]
+			if set == "compression.type=uncompressed" {
+				codec = "none"
+			}
+			exchange(t, b.addr, w, codec)
+			require.NoError(t, b.end(syscall.SIGTERM))
+		})
 	}
 }

@@ -45,7 +45,8 @@ func kafkaGoWrite(t *testing.T, addr, topic, codec string) []record {
 }
 
 func kafkaGoRead(t *testing.T, addr, topic string, from int64, n int) (rs []record) {
-	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{addr}, Topic: topic, Partition: 0, MaxWait: time.Second})
+	// Closing a reader waits for the fetch under way: the short MaxWait is for that.
+	r := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{addr}, Topic: topic, Partition: 0, MaxWait: 50 * time.Millisecond})
 	defer r.Close()
 	require.NoError(t, r.SetOffset(from))
 	ctx := bounded(t)

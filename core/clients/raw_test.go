@@ -111,12 +111,14 @@ func TestBadFrames(t *testing.T) {
 func TestAnswersBeforeBad(t *testing.T) {
 	c := dial(t)
 	good := kmsg.NewPtrApiVersionsRequest()
-	c.send(append(append(frame(good, 1), frame(good, 2)...), 0xff, 0xff, 0xff, 0xff))
+	unknown := frame(good, 3)
+	binary.BigEndian.PutUint16(unknown[4:], 9999)
+	c.send(append(append(frame(good, 1), frame(good, 2)...), unknown...))
 	for want := range int32(2) {
 		id, _ := c.answer()
 		require.Equal(t, want+1, id)
 	}
-	c.closed("a negative length")
+	c.closed("an unknown API")
 }
 
 // TestApiVersionsFallback: a version from the future is answered in the form

@@ -64,6 +64,7 @@ func saramaRead(t *testing.T, addr, topic string, from int64, n int) []record {
 
 func saramaReadAs(t *testing.T, addr, topic string, from int64, n int, cfg *smp.Config) (rs []record) {
 	t.Helper()
+	cfg.Consumer.MaxWaitTime = 50 * time.Millisecond // closing waits for the fetch under way
 	c, err := smp.NewConsumer([]string{addr}, cfg)
 	require.NoError(t, err)
 	defer c.Close()

@@ -1,6 +1,7 @@
 package clients_test
 
 import (
+	"encoding/binary"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -8,14 +9,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// storedCodec is the codec of the first batch of partition 0, as a plain fetch
-// hands it out.
-func storedCodec(t *testing.T, addr, topic string) string {
+// storedCodecs are the codecs of all batches of partition 0, as plain fetches
+// hand them out. A writer may well send a small batch plain, where compressing
+// it would not make it smaller.
+func storedCodecs(t *testing.T, addr, topic string) (codecs []string) {
 	t.Helper()
-	batch := fetchRaw(t, addr, topic, 0)
-	require.Greater(t, len(batch), 61)
-	require.Equal(t, byte(2), batch[16], "magic")
-	return allCodecs[batch[22]&7]
+	ends, err := admin(t, addr).ListEndOffsets(bounded(t), topic)
+	require.NoError(t, err)
+	end, _ := ends.Lookup(topic, 0)
+	for next := int64(0); next < end.Offset; {
+		batches := fetchRaw(t, addr, topic, next)
+		require.NotEmpty(t, batches)
+		for len(batches) > 0 {
+			require.Greater(t, len(batches), 61)
+			require.Equal(t, byte(2), batches[16], "magic")
+			codecs = append(codecs, allCodecs[batches[22]&7])
+			next = int64(binary.BigEndian.Uint64(batches)) + int64(binary.BigEndian.Uint32(batches[23:])) + 1
+			batches = batches[12+binary.BigEndian.Uint32(batches[8:]):]
+		}
+	}
+	return codecs
 }
 
 // fetchRaw is what one fetch of partition 0 answers: record batches.
