@@ -18,7 +18,7 @@ GO  := CGO_ENABLED=0 go
 help: ## this list
 	@echo "millrace: a Kafka-protocol broker core and the lab that measures it"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  make run SCENARIO=logs ARGS='--set payload.file=/var/log/dpkg.log'"
 	@echo "  make compare SCENARIO=fan-out KNOB=net.engine=gnet,goroutine"

@@ -44,17 +44,13 @@ type broker struct {
 	ends chan error
 }
 
-// shared is the broker of all tests that do not stop theirs.
-var shared *broker
-
 // program is the binary under test, "" where a broker is already there.
 var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
-	if addr := os.Getenv("MILLRACE_BROKER"); addr != "" {
-		shared = &broker{addr: addr}
+	if os.Getenv("MILLRACE_BROKER") != "" {
 		return m.Run()
 	}
 	tmp, err := os.MkdirTemp("", "millrace-clients-")
@@ -70,20 +66,68 @@ func run(m *testing.M) (code int) {
 		fmt.Fprintf(os.Stderr, "go build ./cmd/millrace: %v\n%s", err, out)
 		return 1
 	}
-	if shared, err = start(filepath.Join(tmp, "data")); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
+	common.dir = filepath.Join(tmp, "data")
 	code = m.Run()
-	if err := shared.end(syscall.SIGTERM); err != nil {
+	if common.broker == nil {
+		return code
+	}
+	if err := common.broker.end(syscall.SIGTERM); err != nil {
 		fmt.Fprintln(os.Stderr, "the broker did not stop cleanly:", err)
 		code = 1
 	}
 	if code != 0 {
-		fmt.Fprintf(os.Stderr, "the broker's log:\n%s", shared.log.tail(16<<10))
+		fmt.Fprintf(os.Stderr, "the broker's log:\n%s", common.broker.log.tail(16<<10))
 	}
 	return code
 }
+
+// common is the broker of all tests that do not stop theirs.
+var common struct {
+	once   sync.Once
+	dir    string
+	broker *broker
+	err    error
+}
+
+// shared is the address of the common broker, which the first test to ask
+// starts.
+func shared(t *testing.T) string {
+	t.Helper()
+	dependOnSources(t)
+	if addr := os.Getenv("MILLRACE_BROKER"); addr != "" {
+		return addr
+	}
+	common.once.Do(func() { common.broker, common.err = start(common.dir) })
+	require.NoError(t, common.err)
+	return common.broker.addr
+}
+
+// dependOnSources looks at every source file of the module. `go test` keeps
+// the result of a test for as long as the files that it looked at stay the
+// same; it cannot know of those that go into a binary built on the side. What
+// happens before the tests run does not count.
+func dependOnSources(t *testing.T) {
+	t.Helper()
+	const root = "../.."
+	sources.Do(func() {
+		err := filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			name := d.Name()
+			switch {
+			case d.IsDir() && path != root && (strings.HasPrefix(name, ".") || name == "bin" || name == "data" || name == "node_modules" || name == "runs"):
+				return filepath.SkipDir
+			case strings.HasSuffix(name, ".go") || name == "go.mod" || name == "go.sum":
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		require.NoError(t, err)
+	})
+}
+
+var sources sync.Once
 
 // start runs a broker on dir and a free port, and waits until it listens.
 func start(dir string, args ...string) (*broker, error) {
@@ -141,6 +185,7 @@ func (b *broker) end(sig syscall.Signal) error {
 // own starts a broker for one test.
 func own(t *testing.T, dir string, args ...string) *broker {
 	t.Helper()
+	dependOnSources(t)
 	require.NotEmpty(t, program, "this test starts brokers of its own: run it without MILLRACE_BROKER")
 	b, err := start(dir, args...)
 	require.NoError(t, err)

@@ -123,7 +123,7 @@ func TestExchange(t *testing.T) {
 		for _, codec := range w.codecs {
 			t.Run(w.name+"/"+codec, func(t *testing.T) {
 				t.Parallel()
-				exchange(t, shared.addr, w, codec)
+				exchange(t, shared(t), w, codec)
 			})
 		}
 	}

@@ -103,32 +103,32 @@ func TestFranzAcks(t *testing.T) {
 	for name, acks := range map[string]kgo.Acks{"none": kgo.NoAck(), "leader": kgo.LeaderAck(), "all": kgo.AllISRAcks()} {
 		t.Run(name, func(t *testing.T) {
 			topic := topicName(t)
-			createTopic(t, shared.addr, topic, 1)
-			c := franzClient(t, shared.addr, kgo.RequiredAcks(acks), kgo.DisableIdempotentWrite())
+			createTopic(t, shared(t), topic, 1)
+			c := franzClient(t, shared(t), kgo.RequiredAcks(acks), kgo.DisableIdempotentWrite())
 			for range 3 {
 				require.NoError(t, c.ProduceSync(bounded(t), &kgo.Record{Topic: topic, Value: []byte("x")}).FirstErr())
 			}
-			require.Len(t, franzRead(t, shared.addr, topic, 0, 3), 3)
+			require.Len(t, franzRead(t, shared(t), topic, 0, 3), 3)
 		})
 	}
 }
 
 func TestFranzAutoCreate(t *testing.T) {
 	topic := topicName(t)
-	c := franzClient(t, shared.addr, kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c := franzClient(t, shared(t), kgo.AllowAutoTopicCreation(), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	require.NoError(t, c.ProduceSync(bounded(t), &kgo.Record{Topic: topic, Value: []byte("first")}).FirstErr())
-	require.Equal(t, "first", string(franzRead(t, shared.addr, topic, 0, 1)[0].Value))
+	require.Equal(t, "first", string(franzRead(t, shared(t), topic, 0, 1)[0].Value))
 
 	// A client that does not ask for it gets no topic.
-	shy := franzClient(t, shared.addr, kgo.UnknownTopicRetries(1))
+	shy := franzClient(t, shared(t), kgo.UnknownTopicRetries(1))
 	err := shy.ProduceSync(bounded(t), &kgo.Record{Topic: topic + "-shy", Value: []byte("x")}).FirstErr()
 	require.ErrorIs(t, err, kerr.UnknownTopicOrPartition)
 }
 
 func TestFranzTooLarge(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	c := franzClient(t, shared.addr, kgo.ProducerBatchMaxBytes(8<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	createTopic(t, shared(t), topic, 1)
+	c := franzClient(t, shared(t), kgo.ProducerBatchMaxBytes(8<<20), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	err := c.ProduceSync(bounded(t), &kgo.Record{Topic: topic, Value: make([]byte, 4<<20)}).FirstErr()
 	require.ErrorIs(t, err, kerr.MessageTooLarge)
 	require.NoError(t, c.ProduceSync(bounded(t), &kgo.Record{Topic: topic, Value: []byte("small")}).FirstErr(), "and the next goes through")
@@ -138,10 +138,10 @@ func TestFranzTooLarge(t *testing.T) {
 // the same.
 func TestFranzSmallLimits(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
+	createTopic(t, shared(t), topic, 1)
 	big := strings.Repeat("x", 500_000)
-	values(t, shared.addr, topic, big, "small", big)
-	rs := franzReadAt(t, shared.addr, topic, kgo.NewOffset().AtStart(), 3, kgo.FetchMaxBytes(1000), kgo.FetchMaxPartitionBytes(1000))
+	values(t, shared(t), topic, big, "small", big)
+	rs := franzReadAt(t, shared(t), topic, kgo.NewOffset().AtStart(), 3, kgo.FetchMaxBytes(1000), kgo.FetchMaxPartitionBytes(1000))
 	require.Equal(t, big, string(rs[0].Value))
 	require.Equal(t, "small", string(rs[1].Value))
 	require.Equal(t, big, string(rs[2].Value))
@@ -151,14 +151,14 @@ func TestFranzSmallLimits(t *testing.T) {
 // deadline, which lies beyond patience.
 func TestFranzLongPoll(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	c := franzClient(t, shared.addr, kgo.FetchMaxWait(4*time.Minute),
+	createTopic(t, shared(t), topic, 1)
+	c := franzClient(t, shared(t), kgo.FetchMaxWait(4*time.Minute),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}))
 	for i := range 3 {
 		got := make(chan kgo.Fetches, 1)
 		go func() { got <- c.PollFetches(bounded(t)) }()
 		time.Sleep(50 * time.Millisecond) // lets the fetch reach the broker; nothing depends on it
-		values(t, shared.addr, topic, "wake up")
+		values(t, shared(t), topic, "wake up")
 		fs := <-got
 		require.NoError(t, fs.Err())
 		require.Equal(t, int64(i), fs.Records()[0].Offset)
@@ -167,14 +167,14 @@ func TestFranzLongPoll(t *testing.T) {
 
 func TestFranzOutOfRange(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	values(t, shared.addr, topic, "a", "b")
+	createTopic(t, shared(t), topic, 1)
+	values(t, shared(t), topic, "a", "b")
 	at := map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(100)}}
 
-	strict := franzClient(t, shared.addr, kgo.ConsumePartitions(at), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
+	strict := franzClient(t, shared(t), kgo.ConsumePartitions(at), kgo.ConsumeResetOffset(kgo.NoResetOffset()))
 	require.ErrorIs(t, strict.PollFetches(bounded(t)).Err(), kerr.OffsetOutOfRange)
 
-	rs := franzReadAt(t, shared.addr, topic, kgo.NewOffset().At(100), 2, kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	rs := franzReadAt(t, shared(t), topic, kgo.NewOffset().At(100), 2, kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.Equal(t, "a", string(rs[0].Value))
 }
 
@@ -183,8 +183,8 @@ func TestFranzOutOfRange(t *testing.T) {
 func TestFranzManyPartitions(t *testing.T) {
 	const partitions, n = 8, 5000
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, partitions)
-	c := franzClient(t, shared.addr)
+	createTopic(t, shared(t), topic, partitions)
+	c := franzClient(t, shared(t))
 	ctx := bounded(t)
 	first := kgo.AbortingFirstErrPromise(c)
 	for i := range n {
@@ -197,7 +197,7 @@ func TestFranzManyPartitions(t *testing.T) {
 	for p := range int32(partitions) {
 		at[p] = kgo.NewOffset().AtStart()
 	}
-	r := franzClient(t, shared.addr, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))
+	r := franzClient(t, shared(t), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))
 	next := map[int32]int64{}
 	seen := map[string]bool{}
 	for len(seen) < n {
@@ -217,9 +217,9 @@ func TestFranzManyPartitions(t *testing.T) {
 // and one of the same name is another topic.
 func TestFranzDeletedTopic(t *testing.T) {
 	topic := topicName(t)
-	a := admin(t, shared.addr)
-	createTopic(t, shared.addr, topic, 1)
-	values(t, shared.addr, topic, "old")
+	a := admin(t, shared(t))
+	createTopic(t, shared(t), topic, 1)
+	values(t, shared(t), topic, "old")
 	_, err := a.DeleteTopic(bounded(t), topic)
 	require.NoError(t, err)
 	_, err = a.ListEndOffsets(bounded(t), topic)
@@ -229,8 +229,8 @@ func TestFranzDeletedTopic(t *testing.T) {
 	}
 	require.ErrorIs(t, err, kerr.UnknownTopicOrPartition)
 
-	createTopic(t, shared.addr, topic, 1)
-	values(t, shared.addr, topic, "new")
-	rs := franzRead(t, shared.addr, topic, 0, 1)
+	createTopic(t, shared(t), topic, 1)
+	values(t, shared(t), topic, "new")
+	rs := franzRead(t, shared(t), topic, 0, 1)
 	require.Equal(t, "new", string(rs[0].Value))
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func TestAdminTopicRoundTrip(t *testing.T) {
-	a, ctx, topic := admin(t, shared.addr), bounded(t), topicName(t)
+	a, ctx, topic := admin(t, shared(t)), bounded(t), topicName(t)
 	retention, cleanup := "3600000", "delete"
 	created, err := a.CreateTopic(ctx, 3, 1, map[string]*string{"retention.ms": &retention, "cleanup.policy": &cleanup}, topic)
 	require.NoError(t, err)
@@ -81,7 +81,7 @@ func configValue(t *testing.T, configs kadm.ResourceConfigs, name, key string) s
 }
 
 func TestAdminRefusals(t *testing.T) {
-	a, ctx := admin(t, shared.addr), bounded(t)
+	a, ctx := admin(t, shared(t)), bounded(t)
 	nonsense := "nonsense"
 	for _, c := range []struct {
 		why        string
@@ -120,7 +120,7 @@ func TestAdminRefusals(t *testing.T) {
 
 // TestAdminDefaults: -1 partitions and -1 replicas ask for the broker's own.
 func TestAdminDefaults(t *testing.T) {
-	a, ctx, topic := admin(t, shared.addr), bounded(t), topicName(t)
+	a, ctx, topic := admin(t, shared(t)), bounded(t), topicName(t)
 	created, err := a.CreateTopic(ctx, -1, -1, nil, topic)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, created.NumPartitions, int32(1))
@@ -128,8 +128,8 @@ func TestAdminDefaults(t *testing.T) {
 }
 
 func TestAdminOffsets(t *testing.T) {
-	a, ctx, topic := admin(t, shared.addr), bounded(t), topicName(t)
-	createTopic(t, shared.addr, topic, 1)
+	a, ctx, topic := admin(t, shared(t)), bounded(t), topicName(t)
+	createTopic(t, shared(t), topic, 1)
 	at := func(o kadm.ListedOffsets, err error) kadm.ListedOffset {
 		t.Helper()
 		require.NoError(t, err)
@@ -143,7 +143,7 @@ func TestAdminOffsets(t *testing.T) {
 
 	// Ten batches of one record, one second apart, and one batch of five whose
 	// records lie within it.
-	c := franzClient(t, shared.addr, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c := franzClient(t, shared(t), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	const t0 = 1_700_000_000_000
 	for i := range int64(10) {
 		require.NoError(t, c.ProduceSync(ctx, toFranz(topic, record{Time: t0 + i*1000, Value: []byte("v")})).FirstErr())
@@ -173,7 +173,7 @@ func TestAdminOffsets(t *testing.T) {
 }
 
 func TestAdminCluster(t *testing.T) {
-	a, ctx := admin(t, shared.addr), bounded(t)
+	a, ctx := admin(t, shared(t)), bounded(t)
 	m, err := a.BrokerMetadata(ctx)
 	require.NoError(t, err)
 	require.NotEmpty(t, m.Cluster)

@@ -67,7 +67,7 @@ func kafkaGoRead(t *testing.T, addr, topic string, from int64, n int) (rs []reco
 func TestKafkaGoConn(t *testing.T) {
 	topic := topicName(t)
 	ctx := bounded(t)
-	c, err := kafka.DialContext(ctx, "tcp", shared.addr)
+	c, err := kafka.DialContext(ctx, "tcp", shared(t))
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
@@ -83,7 +83,7 @@ func TestKafkaGoConn(t *testing.T) {
 	_, err = c.ApiVersions()
 	require.NoError(t, err)
 
-	l, err := kafka.DialLeader(ctx, "tcp", shared.addr, topic, 1)
+	l, err := kafka.DialLeader(ctx, "tcp", shared(t), topic, 1)
 	require.NoError(t, err)
 	defer l.Close()
 	require.NoError(t, l.SetDeadline(time.Now().Add(patience)))
@@ -106,7 +106,7 @@ func TestKafkaGoConn(t *testing.T) {
 func TestKafkaGoClient(t *testing.T) {
 	topic := topicName(t)
 	ctx := bounded(t)
-	c := &kafka.Client{Addr: kafka.TCP(shared.addr), Timeout: patience, Transport: kafkaGoTransport(t)}
+	c := &kafka.Client{Addr: kafka.TCP(shared(t)), Timeout: patience, Transport: kafkaGoTransport(t)}
 	created, err := c.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{Topic: topic, NumPartitions: 1, ReplicationFactor: 1}}})
 	require.NoError(t, err)
 	require.NoError(t, errors.Join(created.Errors[topic]))

@@ -88,7 +88,7 @@ func TestKafkajsAdmin(t *testing.T) {
 			ClusterID string
 		}
 	}
-	require.NoError(t, json.Unmarshal(runKafkajs(t, nil, shared.addr, "admin", topic), &seen))
+	require.NoError(t, json.Unmarshal(runKafkajs(t, nil, shared(t), "admin", topic), &seen))
 	require.True(t, seen.Created)
 	require.False(t, seen.CreatedAgain)
 	require.True(t, seen.Listed)

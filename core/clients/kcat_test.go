@@ -92,9 +92,9 @@ func kcatJSON(t *testing.T, out []byte) (rs []record) {
 // TestKcatOffsets asks for every kind of starting point.
 func TestKcatOffsets(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
+	createTopic(t, shared(t), topic, 1)
 	const t0 = 1_700_000_000_000
-	c := franzClient(t, shared.addr)
+	c := franzClient(t, shared(t))
 	for i := range 10 {
 		r := record{Value: fmt.Appendf(nil, "v%d", i), Time: t0 + int64(i)*1000}
 		require.NoError(t, c.ProduceSync(bounded(t), toFranz(topic, r)).FirstErr())
@@ -113,21 +113,21 @@ func TestKcatOffsets(t *testing.T) {
 		{[]string{"-o", "s@" + strconv.Itoa(t0+5001)}, all[6*3:]},
 		{[]string{"-o", "s@" + strconv.Itoa(t0+2000), "-o", "e@" + strconv.Itoa(t0+4000)}, "v2 v3"},
 	} {
-		out := runKcat(t, shared.addr, nil, append([]string{"-C", "-q", "-e", "-t", topic, "-p", "0", "-X", "fetch.wait.max.ms=20"}, q.args...)...)
+		out := runKcat(t, shared(t), nil, append([]string{"-C", "-q", "-e", "-t", topic, "-p", "0", "-X", "fetch.wait.max.ms=20"}, q.args...)...)
 		require.Equal(t, q.want, strings.Join(strings.Fields(string(out)), " "), "%v", q.args)
 	}
 	for _, q := range []struct {
 		ts   int64
 		want int64
 	}{{-2, 0}, {-1, 10}, {t0, 0}, {t0 + 4500, 5}, {t0 + 9000, 9}, {t0 + 9001, -1}} {
-		out := runKcat(t, shared.addr, nil, "-Q", "-t", fmt.Sprintf("%s:0:%d", topic, q.ts))
+		out := runKcat(t, shared(t), nil, "-Q", "-t", fmt.Sprintf("%s:0:%d", topic, q.ts))
 		require.Equal(t, fmt.Sprintf("%s [0] offset %d", topic, q.want), strings.TrimSpace(string(out)), "-Q at %d", q.ts)
 	}
 }
 
 func TestKcatMetadata(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 3)
+	createTopic(t, shared(t), topic, 3)
 	var m struct {
 		ControllerID int32
 		Brokers      []struct {
@@ -143,9 +143,9 @@ func TestKcatMetadata(t *testing.T) {
 			}
 		}
 	}
-	require.NoError(t, json.Unmarshal(runKcat(t, shared.addr, nil, "-L", "-J", "-t", topic), &m))
+	require.NoError(t, json.Unmarshal(runKcat(t, shared(t), nil, "-L", "-J", "-t", topic), &m))
 	require.Len(t, m.Brokers, 1)
-	require.Equal(t, shared.addr, m.Brokers[0].Name)
+	require.Equal(t, shared(t), m.Brokers[0].Name)
 	require.Equal(t, m.Brokers[0].ID, m.ControllerID)
 	require.Len(t, m.Topics, 1)
 	require.Equal(t, topic, m.Topics[0].Topic)
@@ -156,14 +156,14 @@ func TestKcatMetadata(t *testing.T) {
 		require.Len(t, p.Replicas, 1)
 		require.Len(t, p.ISRs, 1)
 	}
-	require.Contains(t, string(runKcat(t, shared.addr, nil, "-L")), topic, "all topics")
+	require.Contains(t, string(runKcat(t, shared(t), nil, "-L")), topic, "all topics")
 }
 
 // TestKcatAutoCreate is the first thing anyone tries.
 func TestKcatAutoCreate(t *testing.T) {
 	topic := topicName(t)
-	runKcat(t, shared.addr, []byte("hello\nworld\n"), "-P", "-t", topic)
-	require.Equal(t, "hello\nworld\n", string(runKcat(t, shared.addr, nil, "-C", "-q", "-e", "-t", topic, "-o", "beginning")))
+	runKcat(t, shared(t), []byte("hello\nworld\n"), "-P", "-t", topic)
+	require.Equal(t, "hello\nworld\n", string(runKcat(t, shared(t), nil, "-C", "-q", "-e", "-t", topic, "-o", "beginning")))
 }
 
 // TestKcatAcks covers what librdkafka does without and with idempotence.
@@ -174,9 +174,9 @@ func TestKcatAcks(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			topic := topicName(t)
-			createTopic(t, shared.addr, topic, 1)
-			runKcat(t, shared.addr, []byte("a\nb\nc\n"), append([]string{"-P", "-t", topic}, args...)...)
-			require.Equal(t, "a\nb\nc\n", string(runKcat(t, shared.addr, nil, "-C", "-q", "-t", topic, "-o", "beginning", "-c", "3", "-X", "check.crcs=true")))
+			createTopic(t, shared(t), topic, 1)
+			runKcat(t, shared(t), []byte("a\nb\nc\n"), append([]string{"-P", "-t", topic}, args...)...)
+			require.Equal(t, "a\nb\nc\n", string(runKcat(t, shared(t), nil, "-C", "-q", "-t", topic, "-o", "beginning", "-c", "3", "-X", "check.crcs=true")))
 		})
 	}
 }
@@ -192,8 +192,8 @@ func TestKcatCompresses(t *testing.T) {
 	}
 	for _, codec := range allCodecs[1:] {
 		topic := topicName(t) + codec
-		createTopic(t, shared.addr, topic, 1)
-		runKcat(t, shared.addr, []byte(in.String()), "-P", "-t", topic, "-p", "0", "-z", codec, "-X", "linger.ms=100")
-		require.Equal(t, []string{codec}, slices.Compact(storedCodecs(t, shared.addr, topic)))
+		createTopic(t, shared(t), topic, 1)
+		runKcat(t, shared(t), []byte(in.String()), "-P", "-t", topic, "-p", "0", "-z", codec, "-X", "linger.ms=100")
+		require.Equal(t, []string{codec}, slices.Compact(storedCodecs(t, shared(t), topic)))
 	}
 }

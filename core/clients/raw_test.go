@@ -24,7 +24,7 @@ type raw struct {
 
 func dial(t *testing.T) raw {
 	t.Helper()
-	c, err := net.Dial("tcp", shared.addr)
+	c, err := net.Dial("tcp", shared(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	require.NoError(t, c.SetDeadline(time.Now().Add(patience)))
@@ -147,7 +147,7 @@ func TestApiVersionsFallback(t *testing.T) {
 // answered in order.
 func TestPipelined(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
+	createTopic(t, shared(t), topic, 1)
 	poll := kmsg.NewPtrFetchRequest()
 	poll.Version, poll.MaxWaitMillis, poll.MinBytes = 4, 50, 1
 	poll.Topics = []kmsg.FetchRequestTopic{{Topic: topic, Partitions: []kmsg.FetchRequestTopicPartition{{PartitionMaxBytes: 1 << 20}}}}
@@ -186,10 +186,10 @@ func TestDribble(t *testing.T) {
 // nothing of it is kept.
 func TestBadBatches(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	writer := franzClient(t, shared.addr, kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DisableIdempotentWrite())
+	createTopic(t, shared(t), topic, 1)
+	writer := franzClient(t, shared(t), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.DisableIdempotentWrite())
 	require.NoError(t, writer.ProduceSync(bounded(t), &kgo.Record{Topic: topic, Value: []byte("good")}).FirstErr())
-	good := fetchRaw(t, shared.addr, topic, 0)
+	good := fetchRaw(t, shared(t), topic, 0)
 	changed := func(f func(b []byte)) []byte {
 		b := append([]byte(nil), good...)
 		f(b)
@@ -236,16 +236,16 @@ func TestBadBatches(t *testing.T) {
 	last := produce(good)
 	require.Zero(t, last.ErrorCode)
 	require.Equal(t, int64(1), last.BaseOffset, "nothing of the others was kept")
-	again := fetchRaw(t, shared.addr, topic, 1)
+	again := fetchRaw(t, shared(t), topic, 1)
 	require.True(t, bytes.Equal(good[16:], again[16:]), "all but offset and epoch are as sent")
 }
 
 // TestAcksZero gets no answer; on an error it gets the connection closed.
 func TestAcksZero(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	values(t, shared.addr, topic, "good")
-	good := fetchRaw(t, shared.addr, topic, 0)
+	createTopic(t, shared(t), topic, 1)
+	values(t, shared(t), topic, "good")
+	good := fetchRaw(t, shared(t), topic, 0)
 	send := func(c raw, topic string) {
 		req := kmsg.NewPtrProduceRequest()
 		req.Version, req.Acks = 7, 0

@@ -95,11 +95,11 @@ func TestSaramaVersions(t *testing.T) {
 			topic := topicName(t)
 			cfg := saramaConfig()
 			cfg.Version = v
-			a, err := smp.NewClusterAdmin([]string{shared.addr}, cfg)
+			a, err := smp.NewClusterAdmin([]string{shared(t)}, cfg)
 			require.NoError(t, err)
 			defer a.Close()
 			require.NoError(t, a.CreateTopic(topic, &smp.TopicDetail{NumPartitions: 1, ReplicationFactor: 1}, false))
-			p, err := smp.NewSyncProducer([]string{shared.addr}, cfg)
+			p, err := smp.NewSyncProducer([]string{shared(t)}, cfg)
 			require.NoError(t, err)
 			defer p.Close()
 			for i := range 5 {
@@ -107,7 +107,7 @@ func TestSaramaVersions(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, int64(i), offset)
 			}
-			rs := saramaReadAs(t, shared.addr, topic, smp.OffsetOldest, 5, cfg)
+			rs := saramaReadAs(t, shared(t), topic, smp.OffsetOldest, 5, cfg)
 			require.Equal(t, "v4", string(rs[4].Value))
 		})
 	}
@@ -115,12 +115,12 @@ func TestSaramaVersions(t *testing.T) {
 
 func TestSaramaIdempotent(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
+	createTopic(t, shared(t), topic, 1)
 	cfg := saramaConfig()
 	cfg.Version = smp.MaxVersion
 	cfg.Producer.Idempotent = true
 	cfg.Net.MaxOpenRequests = 1
-	p, err := smp.NewSyncProducer([]string{shared.addr}, cfg)
+	p, err := smp.NewSyncProducer([]string{shared(t)}, cfg)
 	require.NoError(t, err)
 	defer p.Close()
 	for i := range 20 {
@@ -133,7 +133,7 @@ func TestSaramaIdempotent(t *testing.T) {
 func TestSaramaAdmin(t *testing.T) {
 	topic := topicName(t)
 	cfg := saramaConfig()
-	a, err := smp.NewClusterAdmin([]string{shared.addr}, cfg)
+	a, err := smp.NewClusterAdmin([]string{shared(t)}, cfg)
 	require.NoError(t, err)
 	defer a.Close()
 	ms := "7200000"
@@ -150,10 +150,13 @@ func TestSaramaAdmin(t *testing.T) {
 	described, err := a.DescribeTopics([]string{topic})
 	require.NoError(t, err)
 	require.Len(t, described[0].Partitions, 4)
-	entries, err := a.DescribeConfig(smp.ConfigResource{Type: smp.TopicResource, Name: topic, ConfigNames: []string{"retention.ms"}})
+	configs, err := a.DescribeConfigs([]*smp.ConfigResource{{Type: smp.TopicResource, Name: topic, ConfigNames: []string{"retention.ms"}}},
+		smp.DescribeConfigsOptions{IncludeSynonyms: true, IncludeDocumentation: true})
 	require.NoError(t, err)
-	require.Len(t, entries, 1)
-	require.Equal(t, ms, entries[0].Value)
+	require.Len(t, configs, 1)
+	require.Equal(t, smp.ErrNoError, configs[0].ErrorCode)
+	require.Len(t, configs[0].Configs, 1)
+	require.Equal(t, ms, configs[0].Configs[0].Value)
 	brokers, _, err := a.DescribeCluster()
 	require.NoError(t, err)
 	require.Len(t, brokers, 1)

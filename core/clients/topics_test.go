@@ -17,7 +17,7 @@ import (
 func topicWith(t *testing.T, setting, value string) string {
 	t.Helper()
 	topic := topicName(t)
-	_, err := admin(t, shared.addr).CreateTopic(bounded(t), 1, 1, map[string]*string{setting: &value}, topic)
+	_, err := admin(t, shared(t)).CreateTopic(bounded(t), 1, 1, map[string]*string{setting: &value}, topic)
 	require.NoError(t, err)
 	return topic
 }
@@ -28,14 +28,14 @@ func TestTopicCodec(t *testing.T) {
 	for i, codec := range append([]string{"uncompressed"}, allCodecs[1:]...) {
 		t.Run(codec, func(t *testing.T) {
 			topic := topicWith(t, "compression.type", codec)
-			wrote := franzWrite(t, shared.addr, topic, allCodecs[(i+2)%len(allCodecs)])
+			wrote := franzWrite(t, shared(t), topic, allCodecs[(i+2)%len(allCodecs)])
 			for i := range wrote {
 				wrote[i].Offset = int64(i)
 			}
-			same(t, wrote, franzRead(t, shared.addr, topic, 0, len(wrote)), false)
-			same(t, wrote, saramaRead(t, shared.addr, topic, 0, len(wrote)), false)
+			same(t, wrote, franzRead(t, shared(t), topic, 0, len(wrote)), false)
+			same(t, wrote, saramaRead(t, shared(t), topic, 0, len(wrote)), false)
 			want := strings.Replace(codec, "uncompressed", "none", 1)
-			for _, got := range storedCodecs(t, shared.addr, topic) {
+			for _, got := range storedCodecs(t, shared(t), topic) {
 				require.Equal(t, want, got)
 			}
 		})
@@ -47,13 +47,13 @@ func TestTopicCodec(t *testing.T) {
 func TestLogAppendTime(t *testing.T) {
 	topic := topicWith(t, "message.timestamp.type", "LogAppendTime")
 	before := time.Now().UnixMilli()
-	wrote := franzWrite(t, shared.addr, topic, "gzip")
+	wrote := franzWrite(t, shared(t), topic, "gzip")
 	after := time.Now().UnixMilli()
 	for _, r := range clients {
 		if r.read == nil || r.name == kafkaGo.name { // kafka-go does not look at the timestamp type
 			continue
 		}
-		for _, got := range r.read(t, shared.addr, topic, 0, len(wrote)) {
+		for _, got := range r.read(t, shared(t), topic, 0, len(wrote)) {
 			require.GreaterOrEqual(t, got.Time, before, r.name)
 			require.LessOrEqual(t, got.Time, after, r.name)
 		}
@@ -64,18 +64,18 @@ func TestLogAppendTime(t *testing.T) {
 // being deleted by age.
 func TestFutureTimestamp(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	c := franzClient(t, shared.addr)
+	createTopic(t, shared(t), topic, 1)
+	c := franzClient(t, shared(t))
 	ahead := &kgo.Record{Topic: topic, Value: []byte("v"), Timestamp: time.Now().Add(240 * time.Hour)}
 	require.ErrorIs(t, c.ProduceSync(bounded(t), ahead).FirstErr(), kerr.InvalidTimestamp)
 }
 
 func TestDeleteRecords(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	a, ctx := admin(t, shared.addr), bounded(t)
+	createTopic(t, shared(t), topic, 1)
+	a, ctx := admin(t, shared(t)), bounded(t)
 	for i := range 10 {
-		values(t, shared.addr, topic, fmt.Sprintf("v%d", i))
+		values(t, shared(t), topic, fmt.Sprintf("v%d", i))
 	}
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, 0, 6, -1)
@@ -88,9 +88,9 @@ func TestDeleteRecords(t *testing.T) {
 	require.NoError(t, err)
 	start, _ := starts.Lookup(topic, 0)
 	require.Equal(t, int64(6), start.Offset)
-	rs := franzReadAt(t, shared.addr, topic, kgo.NewOffset().AtStart(), 4)
+	rs := franzReadAt(t, shared(t), topic, kgo.NewOffset().AtStart(), 4)
 	require.Equal(t, "v6", string(rs[0].Value))
-	strict := franzClient(t, shared.addr, kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+	strict := franzClient(t, shared(t), kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().At(2)}}))
 	require.ErrorIs(t, strict.PollFetches(ctx).Err(), kerr.OffsetOutOfRange)
 
@@ -103,9 +103,9 @@ func TestDeleteRecords(t *testing.T) {
 
 func TestLogDirsAndEpochs(t *testing.T) {
 	topic := topicName(t)
-	createTopic(t, shared.addr, topic, 1)
-	values(t, shared.addr, topic, "v")
-	a, ctx := admin(t, shared.addr), bounded(t)
+	createTopic(t, shared(t), topic, 1)
+	values(t, shared(t), topic, "v")
+	a, ctx := admin(t, shared(t)), bounded(t)
 	var set kadm.TopicsSet
 	set.Add(topic, 0)
 	dirs, err := a.DescribeAllLogDirs(ctx, set)
