@@ -51,6 +51,12 @@ type Broker struct {
 	ids       producerIDs
 	removals  sync.WaitGroup // of deleted topics' files
 
+	// A client may be there before Listen has returned: its first request waits
+	// for opened, which is closed when the fields above are set. ready says so
+	// without a lock.
+	ready  atomic.Bool
+	opened chan struct{}
+
 	stopping atomic.Bool // nothing waits, nothing changes any more
 	stop     sync.Once
 	quit     chan struct{} // closed when Stop begins
@@ -71,7 +77,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		prefetch: cfg.Disk.ColdRead == diskio.ColdPrefetch,
 		apis:     newAPITable(coreAPIs()),
 		workers:  workers{limit: slowWorkers},
-		quit:     make(chan struct{}), done: make(chan struct{}),
+		opened:   make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if b.log == nil {
 		b.log = slog.Default()
@@ -124,7 +130,10 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if b.server, err = netio.Listen(cfg.Listen, cfg.Net, loop{b}); err != nil {
 		return nil, err
 	}
-	if err := b.decideAdvertised(); err != nil {
+	err = b.decideAdvertised()
+	b.ready.Store(true)
+	close(b.opened)
+	if err != nil {
 		undo = append(undo, func() { _ = b.server.Stop(ctx) })
 		return nil, err
 	}

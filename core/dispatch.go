@@ -92,6 +92,9 @@ var _ netio.Handler = loop{}
 // Serve finds the row of the request's API and lets it answer.
 func (l loop) Serve(f *netio.Frame) {
 	b := l.Broker
+	if !b.ready.Load() {
+		<-b.opened
+	}
 	b.counters.requests.Add(1)
 	h, body, err := wire.ParseHeader(f.Bytes())
 	if err != nil {
