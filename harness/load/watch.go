@@ -154,10 +154,10 @@ func (w *watch) enter(phase int) {
 	w.from = w.r.now()
 	w.entered = w.sampled
 	w.begun = append(w.begun, PhaseResult{Phase: w.r.phases[phase], Start: time.Duration(w.from)})
+	w.tell(phase)
 	if phase == len(w.r.phases)-1 {
 		close(w.draining)
 	}
-	w.tell(phase)
 }
 
 func (w *watch) tell(phase int) {
