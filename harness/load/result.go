@@ -15,7 +15,8 @@ type Result struct {
 	// Phases that began, in order.
 	Phases []PhaseResult
 	// DrainTime is the time from the end of the last phase that sends to the
-	// last record seen by every group; Drained is false where some never were.
+	// last record seen by every group, or without groups, to the last answer.
+	// Drained is false where some records never were seen, or never sent.
 	Drained   bool
 	DrainTime time.Duration
 	// Unsent arrivals were scheduled and due, and could not be handed over

@@ -45,6 +45,7 @@ type run struct {
 	stopSoft, stopHard context.CancelFunc
 
 	complaints atomic.Int64 // errors so far, for saying only the first of them
+	readBack   atomic.Bool  // nothing is measured any more, only read for the ledger
 }
 
 // now is nanoseconds since the start.
@@ -263,13 +264,17 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 	producing.Wait()
 	<-w.draining
 	r.flush(drivers)
-	if c.Groups == 0 && len(r.ledger.readings) > 0 {
+	at := r.now()
+	if c.Groups == 0 && len(r.ledger.readings) > 0 && r.hard.Err() == nil {
+		r.readBack.Store(true)
 		if stopConsumers, err = r.consume(1, 1, false); err != nil {
 			stopConsumers = func() {}
 		}
 	}
 	drained := r.awaitConsumers()
-	at := r.now()
+	if c.Groups > 0 {
+		at = r.now()
+	}
 	close(over)
 	watching.Wait()
 	stopConsumers()
@@ -302,13 +307,14 @@ func (r *run) flush(drivers []*driver) {
 // awaitConsumers returns when every group has seen all there is, or when it
 // will see no more of it. It says whether all was seen.
 func (r *run) awaitConsumers() bool {
-	const poll = 2 * time.Millisecond
 	last, since, asked := int64(-1), r.now(), r.now()
 	for r.hard.Err() == nil {
+		began := time.Now()
 		if r.ledger.caughtUp() {
 			return true
 		}
-		time.Sleep(poll)
+		// Looking costs something where there are many partitions.
+		time.Sleep(max(2*time.Millisecond, 10*time.Since(began)))
 		now := r.now()
 		if missing := r.ledger.behind(r.ledger.sent()); missing != last {
 			last, since, asked = missing, now, now

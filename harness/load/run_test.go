@@ -92,6 +92,11 @@ func TestRunAgainstFake(t *testing.T) {
 			{"closed loop", func(s *Spec) {
 				s.Phases = []Phase{{Kind: Steady, Len: 200 * time.Millisecond}, {Kind: Drain, Len: 20 * time.Second}}
 			}},
+			{"spinning, reno", func(s *Spec) { s.Spin, s.Congestion = 20*time.Microsecond, "reno" }},
+			{"huge values", func(s *Spec) {
+				s.Payload.Size, s.Payload.PoolBytes = Size{Mean: MaxValue}, 4<<20
+				s.Phases[0].Pacer, s.Phases[1].Pacer = Constant(10), Constant(20)
+			}},
 			{"random with pause", func(s *Spec) {
 				s.Payload = Payload{Generator: Random, Size: Size{Distribution: Uniform, Min: 1, Max: 5000}, Compressibility: 3, PoolBytes: 1 << 20}
 				s.Phases[0].Kind, s.Phases[0].Pacer = Pause, nil

@@ -41,7 +41,8 @@ type Spec struct {
 	// the run anyway.
 	GiveUp time.Duration
 	// SkipReadBack leaves records unread where there are no consumer groups.
-	// Otherwise they are read back once after the drain, for the ledger.
+	// Otherwise they are read back once after the drain, for the ledger, which
+	// may take as long as the sending did.
 	SkipReadBack bool
 
 	// OnPhase is called as a phase begins, with its index, and once with

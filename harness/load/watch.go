@@ -13,6 +13,7 @@ type watch struct {
 	r       *run
 	drivers []*driver
 	meter   *meter
+	tick    time.Duration
 	err     error
 	// draining is closed when the drain begins.
 	draining chan struct{}
@@ -30,11 +31,19 @@ type watch struct {
 }
 
 func newWatch(r *run, drivers []*driver) *watch {
-	return &watch{r: r, drivers: drivers, meter: newMeter(), draining: make(chan struct{})}
+	w := &watch{r: r, drivers: drivers, meter: newMeter(), draining: make(chan struct{}), tick: time.Second / looks}
+	if len(r.parts)*len(drivers) > manyStreams {
+		w.tick = time.Second
+	}
+	return w
 }
 
-// tick is how often the watch looks at what changes between samples.
-const tick = 100 * time.Millisecond
+// looks is how often a second the watch looks at what changes between samples,
+// and with how many streams (producers × partitions) it is content with once.
+const (
+	looks       = 10
+	manyStreams = 1 << 12
+)
 
 // run returns once over is closed.
 func (w *watch) run(ctx context.Context, over <-chan struct{}) {
@@ -94,13 +103,19 @@ func (w *watch) end() int64 {
 	if w.stopped {
 		return math.MaxInt64
 	}
-	return w.r.rec.starts[w.phase] + int64(w.r.phases[w.phase].Len)
+	end := w.r.rec.starts[w.phase] + int64(w.r.phases[w.phase].Len)
+	if w.r.readBack.Load() {
+		// Reading back is no part of what is measured. It may take as long as
+		// the sending did, and one drain more.
+		end += w.r.rec.starts[len(w.r.phases)-1]
+	}
+	return end
 }
 
 // sleep is how long until there is something to do.
 func (w *watch) sleep(end int64) time.Duration {
 	at := min(end, w.from+int64(time.Second))
-	return min(max(time.Duration(at-w.r.now()), 0), tick)
+	return min(max(time.Duration(at-w.r.now()), 0), w.tick)
 }
 
 // stop ends the sending at once, and everything after the grace.
@@ -135,11 +150,18 @@ func (w *watch) drainBegin() time.Duration {
 	return at
 }
 
+// lag is how far the slowest group is behind; 0 where there is none.
+func (w *watch) lag() int64 {
+	if w.r.spec.Consumers.Groups == 0 {
+		return 0
+	}
+	return w.r.ledger.lag()
+}
+
 // look notes what a sample a second would miss.
 func (w *watch) look(now int64) {
-	lag := w.r.ledger.lag()
 	ph := &w.begun[len(w.begun)-1]
-	ph.LagMax = max(ph.LagMax, lag)
+	ph.LagMax = max(ph.LagMax, w.lag())
 	acked := w.r.rec.acknowledged()
 	kind := ph.Phase.Kind
 	closedLoop := ph.Phase.Pacer == nil && (kind == Warmup || kind == Steady)
@@ -175,7 +197,7 @@ func (w *watch) sample() {
 		w.r.spec.OnSample(Sample{
 			Start: time.Duration(w.from), Len: time.Duration(now - w.from), Phase: w.phase,
 			Sent: count.sent, Acked: count.acked, Consumed: count.consumed, Errors: count.errors,
-			Lag: w.r.ledger.lag(), InFlight: w.r.ledger.open(),
+			Lag: w.lag(), InFlight: w.r.ledger.open(),
 			Latency: latency, Usage: spent.since(w.sampled),
 		})
 	}
