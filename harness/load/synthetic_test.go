@@ -1,11 +1,13 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
 	"net"
+	"sort"
 	"sync"
 	"testing"
 	"time"
@@ -234,13 +236,11 @@ func (s *synthetic) fetch(out []byte, h wire.Header, body []byte) ([]byte, error
 		rt.Name = t.Name
 		for _, p := range t.Partitions {
 			l := s.logs[partition{string(t.Name), p.Index}]
-			var recs []byte
-			for i := len(l.batches) - 1; i >= 0; i-- {
-				if b, _ := batching.View(l.batches[i]); b.NextOffset() <= p.Offset {
-					break
-				}
-				recs = append(append([]byte(nil), l.batches[i]...), recs...)
-			}
+			from := sort.Search(len(l.batches), func(i int) bool {
+				b, _ := batching.View(l.batches[i])
+				return b.NextOffset() > p.Offset
+			})
+			recs := bytes.Join(l.batches[from:min(from+100, len(l.batches))], nil)
 			rp := rt.AddPartition()
 			rp.Index, rp.HighWatermark, rp.LastStable, rp.RecordsLen = p.Index, l.end, l.end, len(recs)
 			parts = append(parts, recs)
