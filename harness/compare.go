@@ -1,8 +1,8 @@
 package harness
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -267,8 +267,8 @@ func warnUnlike(c *results.Comparison) {
 }
 
 func writeComparison(c *results.Comparison) error {
-	b, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	if err := results.Encode(&b, c); err != nil {
 		return err
 	}
 	bench, err := os.Create(filepath.Join(c.Dir, results.BenchFile))
@@ -287,7 +287,7 @@ func writeComparison(c *results.Comparison) error {
 		}
 	}
 	return errors.Join(
-		os.WriteFile(filepath.Join(c.Dir, results.CompareFile), append(b, '\n'), 0o644),
+		os.WriteFile(filepath.Join(c.Dir, results.CompareFile), b.Bytes(), 0o644),
 		results.WriteBench(bench, runs...))
 }
 

@@ -1,8 +1,8 @@
 package harness
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -61,9 +61,10 @@ func Search(ctx context.Context, o SearchOptions) (*results.Search, error) {
 		}
 		return nil, err
 	}
-	b, jerr := json.MarshalIndent(h.s, "", "  ")
+	var b bytes.Buffer
+	jerr := results.Encode(&b, h.s)
 	if jerr == nil {
-		jerr = os.WriteFile(filepath.Join(h.s.Dir, results.SearchFile), append(b, '\n'), 0o644)
+		jerr = os.WriteFile(filepath.Join(h.s.Dir, results.SearchFile), b.Bytes(), 0o644)
 	}
 	if h.s.Interrupted {
 		err = nil

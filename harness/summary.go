@@ -55,11 +55,14 @@ func Summary(w io.Writer, run *results.Run) {
 func ratesTable(w io.Writer, t *results.Trial) {
 	fmt.Fprintf(w, "%-14s %8s %13s %13s %13s %11s\n", "phase", "seconds", "acked/s", "bytes/s", "consumed/s", "lag max")
 	for _, p := range t.Phases {
-		if p.Kind == Pause {
-			continue
+		if p.Kind == Pause || p.Kind == Drain {
+			continue // nothing is sent in them
 		}
 		fmt.Fprintf(w, "%-14s %8s %13s %13s %13s %11s\n", clip(p.Name, 14), sig3(p.LenS), formatCount(p.Acked.Rate),
 			formatBytes(p.Acked.ByteRate), orDash(p.Consumed.Records > 0, formatCount(p.Consumed.Rate)), orDash(p.Consumed.Records > 0, formatCount(float64(p.LagMax))))
+	}
+	if t.DrainS != nil {
+		fmt.Fprintf(w, "%-14s %8s  until every group had seen every record\n", Drain, sig3(*t.DrainS))
 	}
 	fmt.Fprintln(w)
 }

@@ -103,11 +103,20 @@ func (d *Draft) put(name string, b []byte) error {
 }
 
 func (d *Draft) putJSON(name string, v any) error {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	var b bytes.Buffer
+	if err := Encode(&b, v); err != nil {
 		return err
 	}
-	return d.put(name, append(b, '\n'))
+	return d.put(name, b.Bytes())
+}
+
+// Encode writes v as the JSON of a results file: indented, and with < and >
+// as they are.
+func Encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
 }
 
 // Commit gives the directory its final name and says it.
