@@ -117,7 +117,7 @@ func BenchmarkFetch(b *testing.B) {
 			p := dial(b, broker)
 			createTopic(b, p, "t", 1)
 			for range 128 {
-				mustProduce2(p, "t", oneBatch(b, batching.Options{}, string(make([]byte, 16<<10-200))))
+				produceBatch(p, "t", oneBatch(b, batching.Options{}, string(make([]byte, 16<<10-200))))
 			}
 			l := leanFetch(b, broker, "t", size)
 			b.SetBytes(int64(len(l.round(b))))

@@ -24,7 +24,6 @@ func apiVersions(c *call, req *kmsg.ApiVersionsRequest) (*kmsg.ApiVersionsRespon
 			resp.ErrorCode = kerr.InvalidRequest.Code
 			return resp, nil
 		}
-		c.client.software, c.client.version = req.ClientSoftwareName, req.ClientSoftwareVersion
 	}
 	for _, a := range c.apis {
 		if a != nil {

@@ -51,9 +51,8 @@ func (p *producerIDs) empty() bool {
 	return p.from == p.end
 }
 
-// next is run on a worker where the block may be empty, and never holds up a
-// loop for longer than an increment: a caller that finds the block empty after
-// all takes a new one itself.
+// next takes a new block where the old one is used up. Only a caller that was
+// overtaken between empty and next does so on a loop.
 func (p *producerIDs) next(b *Broker) (int64, error) {
 	p.mu.Lock()
 	if p.from < p.end {

@@ -124,6 +124,10 @@ func (d *dataDir) claim(p *partition) error {
 	return nil
 }
 
+// maxFileName is the longest name that Linux file systems take. A topic's own is
+// at most 249 long, so that "-12345" fits behind it, but no more.
+const maxFileName = 255
+
 const (
 	deletedSuffix = "-delete" // a deleted topic's partition; its files are on their way out
 	straySuffix   = "-stray"  // a partition that the metadata does not know
@@ -163,7 +167,8 @@ func (d *dataDir) sweep(image *meta.Image) error {
 // aside is a name for a directory that is no partition's any more, and that no
 // other has.
 func (d *dataDir) aside(name, suffix string) string {
-	return d.file(name + "." + strings.ReplaceAll(meta.NewID().String(), "-", "_") + suffix)
+	id := "." + strings.ReplaceAll(meta.NewID().String(), "-", "_") + suffix
+	return d.file(name[:min(len(name), maxFileName-len(id))] + id)
 }
 
 // removeAll deletes a partition's directory; one that will not go is left for

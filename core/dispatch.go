@@ -45,8 +45,6 @@ type call struct {
 // client is what the broker knows of one connection; it lies in Conn.Value and
 // is touched on the connection's loop only.
 type client struct {
-	// Software and version as told by ApiVersions; empty: not told.
-	software, version string
 	// host is the address that the client has connected to.
 	host string
 	// parked are the fetches that wait on this connection.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/batching"
 )
@@ -51,7 +52,7 @@ func rounds(t *testing.T, cfg Config) {
 	var want []string
 	for i := range 30 {
 		v := fmt.Sprintf("%d %s", i, strings.Repeat("x", i*300))
-		require.Equal(t, int64(i), mustProduce2(p, "t", oneBatch(t, batching.Options{}, v)))
+		require.Equal(t, int64(i), produceBatch(p, "t", oneBatch(t, batching.Options{}, v)))
 		want = append(want, v)
 	}
 	for _, from := range []int64{0, 7, 29} {
@@ -68,6 +69,19 @@ func rounds(t *testing.T, cfg Config) {
 	frame, err := waiter.read()
 	require.NoError(t, err)
 	require.Contains(t, string(frame), "woken")
+
+	// Two partitions in one request, and one that nobody answers.
+	both := produceRequest("t", 0, -1, oneBatch(t, batching.Options{}, "last"))
+	second := kmsg.NewProduceRequestTopicPartition()
+	second.Partition, second.Records = 1, oneBatch(t, batching.Options{}, "last")
+	both.Topics[0].Partitions = append(both.Topics[0].Partitions, second)
+	got := ask[*kmsg.ProduceResponse](p, 9, both).Topics[0].Partitions
+	require.Equal(t, []int64{30, 1}, []int64{got[0].BaseOffset, got[1].BaseOffset})
+	quiet := produceRequest("t", 0, 0, oneBatch(t, batching.Options{}, "unanswered"))
+	quiet.SetVersion(9)
+	p.send(quiet)
+	want = append(want, "last", "unanswered")
+	eventually(t, "the unanswered record", func() bool { return fetchOne(p, "t", 0, 0).HighWatermark == 32 })
 
 	stop(t, b)
 	b = start(t, cfg)

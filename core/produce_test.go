@@ -156,7 +156,7 @@ func TestRecompression(t *testing.T) {
 		want, err := batching.ParseCodec(to)
 		require.NoError(t, err)
 		for _, from := range batching.Codecs() {
-			base := mustProduce2(p, "to-"+to, oneBatch(t, batching.Options{Codec: from}, "a", "b", "c"))
+			base := produceBatch(p, "to-"+to, oneBatch(t, batching.Options{Codec: from}, "a", "b", "c"))
 			batch, err := batching.View(fetchOne(p, "to-"+to, 0, base).RecordBatches)
 			require.NoError(t, err)
 			require.Equal(t, want, batch.Codec(), "from %v", from)
@@ -165,7 +165,7 @@ func TestRecompression(t *testing.T) {
 	}
 }
 
-func mustProduce2(p *peer, topic string, records []byte) int64 {
+func produceBatch(p *peer, topic string, records []byte) int64 {
 	p.t.Helper()
 	got := produceOne(p, topic, 0, records)
 	require.Zero(p.t, got.ErrorCode, "%v", deref(got.ErrorMessage))

@@ -48,7 +48,7 @@ func TestRestart(t *testing.T) {
 	mustProduce(p, "gone", 0, "x")
 	mustProduce(p, "t", 0, "a", "b")
 	producer := newProducerID(p)
-	require.Equal(t, int64(0), mustProduce2At(p, "t", 1, idempotentBatch(t, producer, 0, "p", "q")))
+	require.Equal(t, int64(0), produceBatchTo(p, "t", 1, idempotentBatch(t, producer, 0, "p", "q")))
 	cluster := ask[*kmsg.DescribeClusterResponse](p, 0, kmsg.NewPtrDescribeClusterRequest()).ClusterID
 	deleteTopic(p, "gone")
 	deleteTo(p, "t", 0, 1)
@@ -78,7 +78,7 @@ func TestRestart(t *testing.T) {
 	again := produceOne(p, "t", 1, idempotentBatch(t, producer, 0, "p", "q"))
 	require.Zero(t, again.ErrorCode)
 	require.Equal(t, int64(0), again.BaseOffset)
-	require.Equal(t, int64(2), mustProduce2At(p, "t", 1, idempotentBatch(t, producer, 2, "r")))
+	require.Equal(t, int64(2), produceBatchTo(p, "t", 1, idempotentBatch(t, producer, 2, "r")))
 	require.Greater(t, newProducerID(p), producer)
 
 	// The old epoch ended where the new one began.
@@ -95,7 +95,7 @@ func TestRestart(t *testing.T) {
 	require.Equal(t, int64(2), end.EndOffset)
 }
 
-func mustProduce2At(p *peer, topic string, partition int32, records []byte) int64 {
+func produceBatchTo(p *peer, topic string, partition int32, records []byte) int64 {
 	p.t.Helper()
 	got := produceOne(p, topic, partition, records)
 	require.Zero(p.t, got.ErrorCode, "%v", deref(got.ErrorMessage))
@@ -119,6 +119,19 @@ func deleteTo(p *peer, topic string, partition int32, offset int64) {
 	rt.Partitions = append(rt.Partitions, rp)
 	req.Topics = append(req.Topics, rt)
 	require.Zero(p.t, ask[*kmsg.DeleteRecordsResponse](p, 2, req).Topics[0].Partitions[0].ErrorCode)
+}
+
+// TestLongNames: the longest name a topic may have leaves room for what is done
+// with its directory.
+func TestLongNames(t *testing.T) {
+	b := start(t, testConfig(t))
+	p := dial(t, b)
+	name := strings.Repeat("n", maxTopicName)
+	for range 2 {
+		createTopic(t, p, name, 1)
+		require.Zero(t, mustProduce(p, name, 0, "x"))
+		deleteTopic(p, name)
+	}
 }
 
 // brokerDir is set in a process that TestKill starts: it is a broker, and only
@@ -171,7 +184,7 @@ func TestKill(t *testing.T) {
 		}
 		for range 50 {
 			batch := idempotentBatch(t, producer, int32(acked), fmt.Sprint(acked), fmt.Sprint(acked+1))
-			require.Equal(t, acked, mustProduce2At(p, "t", 0, batch))
+			require.Equal(t, acked, produceBatchTo(p, "t", 0, batch))
 			acked += 2
 		}
 		// One more, whose answer nobody waits for.
@@ -184,7 +197,7 @@ func TestKill(t *testing.T) {
 		cmd, addr = startChild(t, dir)
 		p = dialAddr(t, addr)
 		// Sent again: stored now, or known as a duplicate.
-		require.Equal(t, acked, mustProduce2At(p, "t", 0, idempotentBatch(t, producer, int32(acked), fmt.Sprint(acked), fmt.Sprint(acked+1))))
+		require.Equal(t, acked, produceBatchTo(p, "t", 0, idempotentBatch(t, producer, int32(acked), fmt.Sprint(acked), fmt.Sprint(acked+1))))
 		acked += 2
 		var got []string
 		for int64(len(got)) < acked {

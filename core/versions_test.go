@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/batching"
+	"millrace/core/wire"
 	"millrace/diskio"
 )
 
@@ -62,6 +63,37 @@ func TestEveryVersion(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestUnknownVersions: what the table does not have.
+func TestUnknownVersions(t *testing.T) {
+	b := start(t, onMemory(t, diskio.NewMem(), diskio.SyncPageCache))
+	t.Run("ApiVersions of the future is answered in the form of v0", func(t *testing.T) {
+		p := dial(t, b)
+		_, err := p.conn.Write(rawRequest(nil, wire.Header{Key: wire.KeyApiVersions, Version: 99, CorrelationID: 7}, []byte("whatever")))
+		require.NoError(t, err)
+		req := kmsg.NewPtrApiVersionsRequest()
+		resp := p.receive(req, 7).(*kmsg.ApiVersionsResponse)
+		require.Equal(t, kerr.UnsupportedVersion.Code, resp.ErrorCode)
+		require.Equal(t, []kmsg.ApiVersionsResponseApiKey{{ApiKey: wire.KeyApiVersions, MaxVersion: 4}}, resp.ApiKeys)
+		p.ask(req) // and the connection goes on
+	})
+	for _, h := range []wire.Header{
+		{Key: int16(kmsg.Metadata), Version: 99},
+		{Key: int16(kmsg.CreateTopics), Version: 0},
+		{Key: int16(kmsg.Fetch), Version: -1},
+		{Key: int16(kmsg.JoinGroup), Version: 0},
+		{Key: 999, Version: 0},
+		{Key: -1, Version: 0},
+	} {
+		t.Run(fmt.Sprintf("key %d version %d closes the connection", h.Key, h.Version), func(t *testing.T) {
+			p := dial(t, b)
+			_, err := p.conn.Write(rawRequest(nil, h, make([]byte, 20)))
+			require.NoError(t, err)
+			p.requireClosed()
+		})
+	}
+	require.NotEmpty(t, ask[*kmsg.MetadataResponse](dial(t, b), 12, kmsg.NewPtrMetadataRequest()).Brokers, "others live on")
 }
 
 func driveProduce(d driven) {
