@@ -128,7 +128,7 @@ func (c *Config) register(s *knob.Set) {
 	s.Int(&c.RecoveryThreads, "num.recovery.threads.per.data.dir", "partitions opened at once when the broker starts", knob.Range(1, 1024))
 	s.Duration(&c.ProducerExpiry, "producer.id.expiration.ms", "an idempotent producer silent for so long is forgotten", knob.Within(time.Millisecond, forever))
 	s.Int(&c.GOGC, "gogc", "the garbage collector's target percentage (Go's GOGC); -1: off, 0: as the environment says", knob.Range(-1, 10000))
-	s.Bytes(&c.GOMEMLIMIT, "gomemlimit", "the Go runtime's soft memory limit (GOMEMLIMIT); 0: as the environment says", knob.Range(0, 1<<62))
+	s.Bytes(&c.GOMEMLIMIT, "gomemlimit", "the Go runtime's soft memory limit (GOMEMLIMIT); 0: as the environment says", knob.Range(0, 1<<50))
 	s.Rule(func() error {
 		if c.Advertised == "" {
 			return nil
