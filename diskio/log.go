@@ -65,11 +65,12 @@ type Log struct {
 	// guarded by mu
 	mu       sync.Mutex
 	closed   bool
-	dirty    []*segment // have bytes that no fsync was asked for
-	dirDirty bool       // names were made or removed in dir
-	madeDir  bool       // dir itself was made
-	vec      [][]byte   // the grouped append's, kept for its room
-	flushing bool       // a background Sync is on its way
+	dirty    []*segment       // have bytes that no fsync was asked for
+	dirDirty bool             // names were made or removed in dir
+	madeDir  bool             // dir itself was made
+	batches  []batching.Batch // Append's, kept for its room
+	vec      [][]byte         // the grouped append's, likewise
+	flushing bool             // a background Sync is on its way
 	flushers sync.WaitGroup
 }
 
@@ -286,5 +287,9 @@ func (s *segment) begin(now time.Time) {
 func (l *Log) Append(batches ...batching.Batch) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.appendLocked(batches)
+	// A copy, so that the caller's list need not live on the heap.
+	l.batches = append(l.batches[:0], batches...)
+	err := l.appendLocked(l.batches)
+	clear(l.batches)
+	return err
 }

@@ -6,29 +6,49 @@ import (
 	"millrace/batching"
 )
 
-// Found is a record that was looked up by time.
-type Found struct {
-	Offset    int64
-	Timestamp int64 // ms since 1970
-	Epoch     int32 // leader epoch of its batch
+// found is a record that was looked up by time; offset -1: none.
+type found struct {
+	offset int64
+	ms     int64 // its timestamp
+	epoch  int32 // leader epoch of its batch
 }
+
+var notFound = found{-1, -1, -1}
 
 // OffsetForTime is the first record at or above Start whose timestamp is at
 // least ms; offset, ts and epoch are -1 where there is none. The caller compares
 // with what its reader may see. It reads one batch.
 func (l *Log) OffsetForTime(ms int64) (offset, ts int64, epoch int32, err error) {
-	return l.find(ms, func(s *segment) bool { return s.times.newest().ms >= ms })
+	segs := *l.segs.Load()
+	if len(segs) == 0 {
+		return -1, -1, -1, ErrClosed
+	}
+	r := notFound
+	for i := 0; i < len(segs) && r.offset < 0; i++ {
+		err := segs[i].use(func(s *segment) (err error) {
+			r, err = s.findTime(ms, l.start.Load())
+			return err
+		})
+		if err != nil {
+			return -1, -1, -1, err
+		}
+	}
+	return r.offset, r.ms, r.epoch, nil
 }
 
-// MaxTimestamp is the first record that has the greatest timestamp in the log,
-// all of it -1 where there is none.
+// MaxTimestamp is the first record at or above Start that has the greatest
+// timestamp, all of it -1 where there is none.
 func (l *Log) MaxTimestamp() (offset, ts int64, epoch int32, err error) {
 	newest := int64(-1)
 	for _, s := range *l.segs.Load() {
-		if err := s.loadTimes(); err != nil {
-			return -1, -1, -1, l.readFault(s, -1, err)
+		err := s.use(func(s *segment) error {
+			ms, err := s.newestFrom(l.start.Load())
+			newest = max(newest, ms)
+			return err
+		})
+		if err != nil {
+			return -1, -1, -1, err
 		}
-		newest = max(newest, s.times.newest().ms)
 	}
 	if newest < 0 {
 		return -1, -1, -1, nil
@@ -36,86 +56,137 @@ func (l *Log) MaxTimestamp() (offset, ts int64, epoch int32, err error) {
 	return l.OffsetForTime(newest)
 }
 
-func (l *Log) find(ms int64, may func(*segment) bool) (offset, ts int64, epoch int32, err error) {
-	segs := *l.segs.Load()
-	if len(segs) == 0 {
-		return -1, -1, -1, ErrClosed
+// use calls f with a reference on s. Where s is being deleted, and so no longer
+// part of the log, it does nothing.
+func (s *segment) use(f func(*segment) error) error {
+	if !s.acquire() {
+		return nil
 	}
-	for _, s := range segs {
-		if !s.acquire() {
-			continue // deleted while we look: no longer part of the log
-		}
-		f, err := s.findTime(ms, l.start.Load(), may)
-		s.release()
-		if err != nil && !s.deleted.Load() {
-			return -1, -1, -1, l.readFault(s, -1, err)
-		}
-		if err == nil && f.Offset >= 0 {
-			return f.Offset, f.Timestamp, f.Epoch, nil
-		}
+	defer s.release()
+	if err := f(s); err != nil && !s.deleted.Load() {
+		return s.l.readFault(s, -1, err)
 	}
-	return -1, -1, -1, nil
+	return nil
 }
 
-// findTime looks for the record in one segment, at or above start.
-func (s *segment) findTime(ms, start int64, may func(*segment) bool) (Found, error) {
-	none := Found{-1, -1, -1}
+// newestFrom is the greatest timestamp of the records at or above start, -1
+// where there is none. The time index knows it, but for the one segment that
+// start lies in.
+func (s *segment) newestFrom(start int64) (int64, error) {
 	next, size := s.end()
-	if start >= next || size == 0 {
-		return none, nil
+	if start >= next {
+		return -1, nil
 	}
-	if err := s.loadTimes(); err != nil || !may(s) {
-		return none, err
+	if err := s.loadTimes(); err != nil {
+		return -1, err
+	}
+	newest := s.times.newest()
+	if start <= s.base {
+		return newest.ms, nil
 	}
 	f, err := s.open()
 	if err != nil {
-		return none, err
+		return -1, err
+	}
+	at, err := s.locate(f, start, place{size, next})
+	if err != nil {
+		return -1, err
+	}
+	ms := int64(-1)
+	err = s.eachHeader(f, at.pos, size, func(h header) error {
+		if h.base >= start {
+			ms = max(ms, h.ms)
+			return nil
+		}
+		return s.eachRecord(f, h, func(offset, ts int64) bool {
+			if offset >= start {
+				ms = max(ms, ts)
+			}
+			return true
+		})
+	})
+	return ms, err
+}
+
+// findTime looks for the record in one segment, at or above start.
+func (s *segment) findTime(ms, start int64) (found, error) {
+	next, size := s.end()
+	if start >= next {
+		return notFound, nil
+	}
+	if err := s.loadTimes(); err != nil || s.times.newest().ms < ms {
+		return notFound, err
+	}
+	f, err := s.open()
+	if err != nil {
+		return notFound, err
 	}
 	// No batch up to the entry below ms can hold the record.
 	at, err := s.locate(f, max(s.base+int64(s.times.floor(ms)), start), place{size, next})
 	if err != nil {
-		return none, err
+		return notFound, err
 	}
-	w := getWalker(f, size)
+	r := notFound
+	err = s.eachHeader(f, at.pos, size, func(h header) error {
+		if h.ms < ms || h.last < start {
+			return nil
+		}
+		err := s.eachRecord(f, h, func(offset, ts int64) bool {
+			if offset >= start && ts >= ms {
+				r = found{offset, ts, h.epoch}
+			}
+			return r.offset < 0
+		})
+		if err == nil && r.offset >= 0 {
+			err = io.EOF
+		}
+		return err
+	})
+	if err == io.EOF {
+		err = nil
+	}
+	return r, err
+}
+
+// eachHeader walks the batches in [pos, end).
+func (s *segment) eachHeader(f *segmentFile, pos, end int64, each func(header) error) error {
+	w := getWalker(f, end)
 	defer putWalker(w)
-	for pos := at.pos; ; {
+	for {
 		h, err := w.header(pos)
 		if err == io.EOF {
-			return none, nil
+			return nil
 		}
 		if err != nil {
-			return none, s.batchFault(pos, err)
+			return s.batchFault(pos, err)
 		}
-		if h.ms >= ms && h.last >= start {
-			if found, err := s.findRecord(f, h, ms, start); err != nil || found.Offset >= 0 {
-				return found, err
-			}
+		if err := each(h); err != nil {
+			return err
 		}
 		pos += h.size
 	}
 }
 
-// findRecord looks into a batch. The memory it takes is the batch's size, which
-// the file has as a whole.
-func (s *segment) findRecord(f *segmentFile, h header, ms, start int64) (Found, error) {
-	none := Found{-1, -1, -1}
+// eachRecord decodes a batch, until each says false. The memory it takes is the
+// batch's size, which the file has as a whole.
+func (s *segment) eachRecord(f *segmentFile, h header, each func(offset, ms int64) bool) error {
 	b := make([]byte, h.size)
-	if _, err := f.ReadAt(b, h.pos); err != nil && err != io.EOF {
-		return none, err
+	if n, err := f.ReadAt(b, h.pos); n < len(b) {
+		return err
 	}
 	batch, err := batching.View(b)
 	if err != nil {
-		return none, s.batchFault(h.pos, err)
+		return s.batchFault(h.pos, err)
 	}
 	for r, err := range batch.Records(0) {
 		if err != nil {
-			return none, s.batchFault(h.pos, err)
+			return s.batchFault(h.pos, err)
 		}
-		if o, ts := batch.Offset(r), batch.Timestamp(r); o >= start && ts >= ms {
-			return Found{o, ts, h.epoch}, nil
+		if !each(batch.Offset(r), batch.Timestamp(r)) {
+			break
 		}
 	}
-	return none, nil
+	return nil
 }
 
 // Scan gives every batch from the one that holds offset up to upTo to fn, in

@@ -105,6 +105,10 @@ func (s *segment) read(offset int64, limit int, upTo int64) (*Span, error) {
 			return nil, err
 		}
 	}
+	if to.offset <= offset {
+		// A reader would ask for the same again, for ever.
+		return nil, corrupt("offsets do not ascend at byte %d", to.pos)
+	}
 	sp := spans.Get().(*Span)
 	sp.seg, sp.file, sp.path = s, f, s.l.path
 	sp.from, sp.to = from, to

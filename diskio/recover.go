@@ -104,6 +104,7 @@ func (l *Log) publish(o Options) {
 	end, _ := active.end()
 	l.end.Store(end)
 	l.start.Store(min(max(o.Start, segs[0].base), end))
+	l.epochs.truncateStart(l.start.Load())
 	if o.Clean && len(l.recovery.Cut) == 0 {
 		l.synced.Store(end)
 		return

@@ -20,6 +20,7 @@ func (l *Log) Truncate(to int64) error {
 	if err := l.usableLocked(); err != nil {
 		return err
 	}
+	to = max(to, 0)
 	if to >= l.end.Load() {
 		return nil
 	}
