@@ -5,8 +5,13 @@ import (
 	"time"
 )
 
-// client is a way to speak to a broker. Each joins the table clients.
+// client is a way to speak to a broker. Joining the table clients enrols one in
+// the tests and benchmarks.
 type client interface {
+	// check says what the client cannot do of a spec; nil: nothing.
+	check(s *Spec) error
+	// overhead is the bytes that the client adds to each record.
+	overhead() int
 	// producer connects number index of the run's producers.
 	producer(ctx context.Context, r *run, index int) (producer, error)
 	// consumer prepares one member of a group to read parts from the run's
@@ -15,10 +20,31 @@ type client interface {
 	consumer(r *run, group int, parts []int, live bool) (consumer, error)
 }
 
-var clients = map[string]client{}
+var clients = []struct {
+	name string
+	client
+}{
+	{"kgo", kgoClient{}},
+	{"lean", leanClient{}},
+}
 
 // Clients names the ways to speak to a broker.
-func Clients() []string { return []string{"kgo", "lean"} }
+func Clients() (names []string) {
+	for _, c := range clients {
+		names = append(names, c.name)
+	}
+	return names
+}
+
+// clientOf is the client of a name; nil: there is none.
+func clientOf(name string) client {
+	for _, c := range clients {
+		if c.name == name {
+			return c.client
+		}
+	}
+	return nil
+}
 
 // producer hands events to the target. Its methods are for one goroutine.
 type producer interface {

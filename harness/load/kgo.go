@@ -12,10 +12,12 @@ import (
 
 const clientID = "millrace-load"
 
-func init() { clients["kgo"] = kgoClient{} }
-
 // kgoClient is franz-go: what an application sees.
 type kgoClient struct{}
+
+func (kgoClient) check(*Spec) error { return nil }
+
+func (kgoClient) overhead() int { return stampOverhead }
 
 var kgoCodecs = map[string]kgo.CompressionCodec{
 	"": kgo.NoCompression(), "none": kgo.NoCompression(), "gzip": kgo.GzipCompression(),

@@ -85,9 +85,13 @@ func dialLean(p *leanProducer, l leader) (*leanConn, error) {
 	if err != nil {
 		return nil, err
 	}
+	window := p.r.spec.Producers.MaxInFlight
+	if window == 0 {
+		window = leanInFlight
+	}
 	c := &leanConn{
 		p: p, nc: nc, done: make(chan struct{}), space: make(chan struct{}, 1),
-		flights: make([]flight, p.r.spec.Producers.MaxInFlight),
+		flights: make([]flight, window),
 	}
 	go c.read()
 	return c, nil

@@ -28,7 +28,7 @@ type leanConsumer struct {
 	shard *shard
 }
 
-func (c *leanClient) consumer(r *run, group int, parts []int, live bool) (consumer, error) {
+func (leanClient) consumer(r *run, group int, parts []int, live bool) (consumer, error) {
 	return &leanConsumer{r: r, group: group, parts: parts, live: live, shard: r.rec.shard()}, nil
 }
 
@@ -70,6 +70,7 @@ type fetcher struct {
 	*leanConsumer
 	nc    net.Conn
 	parts []int // in order of the request; a place is an index into it
+	names [][]byte
 	out   []byte
 	req   wire.FetchRequest
 	resp  wire.FetchResponse
@@ -85,10 +86,8 @@ func (c *leanConsumer) read(ctx context.Context, l leader, parts []int) error {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	f := &fetcher{leanConsumer: c, nc: nc, parts: parts}
 	for _, p := range parts {
-		rd := c.r.ledger.readings[c.group][p]
-		rd.mu.Lock()
-		f.next = append(f.next, rd.next)
-		rd.mu.Unlock()
+		f.next = append(f.next, c.r.ledger.readings[c.group][p].position())
+		f.names = append(f.names, []byte(c.r.parts[p].topic))
 	}
 	in := newFrames(nc, 256<<10, maxFetchBytes)
 	if err := f.ask(); err != nil {
@@ -136,7 +135,7 @@ func (f *fetcher) ask() error {
 		at := f.r.parts[p]
 		if t == nil || string(t.Name) != at.topic {
 			t = f.req.AddTopic()
-			t.Name = append(t.Name, at.topic...)
+			t.Name = f.names[i]
 		}
 		fp := t.AddPartition()
 		fp.Index, fp.Offset, fp.MaxBytes = at.index, f.next[i], int32(s.PartitionBytes)

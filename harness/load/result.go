@@ -106,8 +106,8 @@ type ValueStats struct {
 	MeanBytes float64 // of a value
 	// Ratio is uncompressed / compressed size with lz4 in blocks of 64 KiB.
 	Ratio float64
-	// Overhead is the bytes added to each record (a header), before
-	// compression: 0 for lean.
+	// Overhead is the bytes that the client adds to each record, before
+	// compression: a header of 32 bytes for kgo, nothing for lean.
 	Overhead int
 	Cut      int64 // file lines cut at the bound of 1 MiB
 }

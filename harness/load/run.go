@@ -18,6 +18,7 @@ import (
 // from the parts that guard themselves.
 type run struct {
 	spec   Spec
+	client client
 	phases []Phase // with the drain at the end
 	id     uint32
 	parts  []partition
@@ -167,7 +168,7 @@ func newRun(s Spec) (*run, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	r := &run{spec: s.filled(), log: s.Logger}
+	r := &run{spec: s.filled(), client: clientOf(s.Client), log: s.Logger}
 	r.phases = r.spec.Phases
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
@@ -201,7 +202,7 @@ func newRun(s Spec) (*run, error) {
 // connect makes the producers.
 func (r *run) connect(ctx context.Context) (drivers []*driver, err error) {
 	for i := range r.spec.Producers.Count {
-		p, err := clients[r.spec.Client].producer(ctx, r, i)
+		p, err := r.client.producer(ctx, r, i)
 		if err != nil {
 			return drivers, err
 		}
@@ -232,7 +233,7 @@ func (r *run) consume(groups, members int, live bool) (stop func(), err error) {
 			if len(parts) == 0 {
 				continue
 			}
-			c, err := clients[r.spec.Client].consumer(r, g, parts, live)
+			c, err := r.client.consumer(r, g, parts, live)
 			if err != nil {
 				stop()
 				return nil, err

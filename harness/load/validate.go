@@ -34,7 +34,11 @@ func (s *Spec) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	check(slices.Contains(Clients(), s.Client), "client %q is none of %v", s.Client, Clients())
+	if c := clientOf(s.Client); c == nil {
+		check(false, "client %q is none of %v", s.Client, Clients())
+	} else if err := c.check(s); err != nil {
+		faults = append(faults, err)
+	}
 	check(len(s.Brokers) > 0, "no broker address")
 	check(len(s.Topics) > 0, "no topic")
 	total := 0
@@ -55,7 +59,6 @@ func (s *Spec) Validate() error {
 	check(p.BatchBytes >= 0 && p.BatchBytes <= 100<<20, "batch of %d bytes is outside 0 to 100 MiB", p.BatchBytes)
 	_, ok := kgoCodecs[p.Compression]
 	check(ok, "compression %q is none of none, gzip, snappy, lz4, zstd", p.Compression)
-	check(!p.Idempotent || s.Client != "lean", "the lean client is not idempotent: it never sends a batch again")
 	check(p.MaxInFlight >= 0 && p.MaxInFlight <= maxInFlight && p.MaxBuffered >= 0 && p.MaxBuffered <= maxBuffered, "max in flight %d or max buffered %d is outside 0 to %d, %d", p.MaxInFlight, p.MaxBuffered, maxInFlight, maxBuffered)
 
 	c := s.Consumers
@@ -111,9 +114,6 @@ func (s Spec) filled() Spec {
 		}
 	}
 	or(&s.Producers.BatchBytes, defaultBatchBytes)
-	if s.Client == "lean" {
-		or(&s.Producers.MaxInFlight, leanInFlight)
-	}
 	or(&s.Consumers.MinBytes, 1)
 	or(&s.Consumers.FetchBytes, defaultFetchBytes)
 	or(&s.Consumers.PartitionBytes, defaultPartitionBytes)

@@ -231,9 +231,7 @@ func (w *watch) result() *Result {
 			ph.Scheduled = ph.Latency[ScheduleLag].Count()
 		}
 	}
-	if w.r.spec.Client == "kgo" {
-		res.Values.Overhead = stampOverhead
-	}
+	res.Values.Overhead = w.r.client.overhead()
 	return res
 }
 
