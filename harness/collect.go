@@ -74,7 +74,7 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 		}
 	}
 	if res.Unsent > 0 {
-		tr.note("%s were due and could not be handed over before the drain ended", plural(res.Unsent, "record"))
+		tr.note("due and not handed over before the drain ended: %s", plural(res.Unsent, "record"))
 	}
 	if spec.Consumers.Groups > 0 && !res.Drained {
 		tr.note("not every group saw every record before the drain ended")

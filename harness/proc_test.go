@@ -118,6 +118,6 @@ func TestProgress(t *testing.T) {
 	for _, line := range strings.Split(tty.String(), "\r") {
 		require.LessOrEqual(t, len([]rune(line)), 79)
 	}
-	require.Equal(t, "short: starting child\nshort steady  50,000/s  50 MiB/s  lag 12  errors 3  10s left\n", pipe.String())
+	require.Equal(t, "short: starting child\nshort steady, 10s left  50,000/s  lag 12  errors 3\n", pipe.String())
 	newProgress(RunOptions{Scenario: s}).status("nobody looks")
 }

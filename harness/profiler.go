@@ -50,6 +50,9 @@ func newProfiler(kinds []string, runDir string, target *prober, targetKind strin
 		p.target = nil
 		p.fault("the target offers no net/http/pprof: profiles are of the generator only")
 	}
+	if targetKind == "child" && (p.kinds["mutex"] || p.kinds["block"]) {
+		p.fault("the broker's process samples no mutex and block events: those of its profiles are empty (inprocess samples them)")
+	}
 	if targetKind == "inprocess" {
 		p.selfName = "both" // target and generator in one process
 	}

@@ -87,10 +87,13 @@ func (p *progress) sample(s load.Sample, out results.Sample) {
 	p.ack, p.e2e = merge(p.ack, s.Latency[load.Ack]), merge(p.e2e, s.Latency[load.EndToEnd])
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", p.s.Name, out.Phase)
+	if left := p.total - (s.Start + s.Len); left > 0 {
+		fmt.Fprintf(&b, ", %s left", left.Round(time.Second))
+	}
 	if p.now < len(p.s.Phases) && p.s.Phases[p.now].Kind == Drain {
 		fmt.Fprintf(&b, "  consumed %s/s  lag %s", formatCount(out.Consumed), formatCount(float64(out.Lag)))
 	} else {
-		fmt.Fprintf(&b, "  %s/s  %s/s", formatCount(out.Acked), formatBytes(out.AckedB))
+		fmt.Fprintf(&b, "  %s/s", formatCount(out.Acked))
 		if p.s.Consumers.Groups > 0 {
 			fmt.Fprintf(&b, "  lag %s", formatCount(float64(out.Lag)))
 		}
@@ -103,9 +106,6 @@ func (p *progress) sample(s load.Sample, out results.Sample) {
 	}
 	if out.Errors > 0 {
 		fmt.Fprintf(&b, "  errors %s", formatCount(float64(out.Errors)))
-	}
-	if left := p.total - (s.Start + s.Len); left > 0 {
-		fmt.Fprintf(&b, "  %s left", left.Round(time.Second))
 	}
 	p.line(b.String())
 }
