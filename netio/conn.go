@@ -94,6 +94,9 @@ func (c *Conn) RemoteAddr() net.Addr { return c.remote }
 // LocalAddr is the address the client connected to.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 
+// Pool is the server's buffer pool, for building replies.
+func (c *Conn) Pool() Pool { return c.srv.pool }
+
 // Close closes the connection, from any goroutine. Of the replies that are
 // ready, what the socket takes at once still leaves. The reason is logged at debug level.
 func (c *Conn) Close(reason error) { c.shut(ClosedByHandler, reason) }

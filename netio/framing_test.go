@@ -35,7 +35,7 @@ func TestFramesSplitAnywhere(t *testing.T) {
 				c.expect(body)
 			}
 		}
-		require.EqualValues(t, len(stream)*len(bodies), b.srv.stats.Frames.Load())
+		eventually(t, "all counted", func() bool { return b.srv.stats.Frames.Load() == int64(len(stream)*len(bodies)) })
 	})
 }
 

@@ -86,7 +86,8 @@ type Handler interface {
 type Server interface {
 	// Addr is the bound address (the real port where 0 was asked).
 	Addr() net.Addr
-	// Pool is the server's buffer pool, for building replies.
+	// Pool is the server's buffer pool. Handlers, which may run before Listen
+	// has returned, find it as Conn.Pool.
 	Pool() Pool
 	// Stats are the server's counters, live.
 	Stats() *Stats

@@ -228,7 +228,7 @@ func (h *countingHandler) Closed(c *Conn) {
 
 // reply answers f with memory.
 func (b *bench) reply(f *Frame, body []byte) {
-	buf := b.srv.Pool().Get(4 + len(body))
+	buf := f.Conn().Pool().Get(4 + len(body))
 	copy(buf.B[4:], body)
 	f.Reply(Reply{Buf: buf})
 }
