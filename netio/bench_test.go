@@ -114,9 +114,9 @@ func TestNoAllocations(t *testing.T) {
 					}
 					// A collection in between may empty the pools; three tries at
 					// once all meeting one would be no accident.
-					least := testing.AllocsPerRun(200, round)
+					least := testing.AllocsPerRun(50, round)
 					for range 2 {
-						least = min(least, testing.AllocsPerRun(200, round))
+						least = min(least, testing.AllocsPerRun(50, round))
 					}
 					require.Zero(t, least)
 				})

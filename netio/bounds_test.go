@@ -48,14 +48,19 @@ func (l *lot) release() {
 	l.answer()
 }
 
-// numbered sends n requests of size bytes that begin with their number.
+// numbered sends n requests of size bytes that begin with their number, some at
+// a time where they are small.
 func (c *client) numbered(n, size int) {
-	buf := make([]byte, 4+size)
-	binary.BigEndian.PutUint32(buf, uint32(size))
+	var buf []byte
 	for i := range n {
-		binary.BigEndian.PutUint32(buf[4:], uint32(i))
-		if _, err := c.Write(buf); err != nil {
-			return // the test sees it in the replies
+		buf = binary.BigEndian.AppendUint32(buf, uint32(size))
+		buf = binary.BigEndian.AppendUint32(buf, uint32(i))
+		buf = append(buf, make([]byte, size-4)...)
+		if len(buf) >= 1000 || i == n-1 {
+			if _, err := c.Write(buf); err != nil {
+				return // the test sees it in the replies
+			}
+			buf = buf[:0]
 		}
 	}
 }

@@ -296,11 +296,11 @@ func isTimeout(err error) bool {
 }
 
 func (b *bench) random(n int) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(b.rnd.Uint32())
+	p := make([]byte, n+7)
+	for i := 0; i < n; i += 8 {
+		binary.LittleEndian.PutUint64(p[i:], b.rnd.Uint64())
 	}
-	return p
+	return p[:n]
 }
 
 // testPart is a part of one of the three kinds.
