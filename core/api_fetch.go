@@ -16,8 +16,9 @@ import (
 //     fetch.max.bytes; the first partition with records gives at least one batch.
 //   - Offsets in the middle of a batch give the whole batch; an offset at the
 //     end waits; below the log start or beyond the end is OFFSET_OUT_OF_RANGE.
-//   - Nothing at or past the high watermark is given. The last stable offset is
-//     the high watermark, as there are no transactions yet.
+//   - Nothing at or past the high watermark is given; to read_committed, nothing
+//     at or past the last stable offset, and the aborted transactions that have
+//     records among those given, by their markers' order.
 //   - v7 sessions: none are kept. A request for a new one (epoch 0) is answered
 //     in full with session id 0, which is what a broker without room for
 //     another session says; a request to go on with one is

@@ -30,7 +30,8 @@ const (
 //     -3 (v7) the record with the greatest timestamp, -4 (v8) the log start, as
 //     every log is local. -5 (v9) and -6 (v11) ask for what tiered storage
 //     holds: nothing, -1.
-//   - v2 read_committed: the last stable offset is the high watermark.
+//   - v2 read_committed: only records below the last stable offset count, which
+//     is what -1 gives.
 //   - v4 checks and tells leader epochs. A special timestamp that is newer than
 //     the version is UNSUPPORTED_VERSION. v10's timeout is for remote storage.
 //   - A partition named twice: INVALID_REQUEST for both.
@@ -59,7 +60,7 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsRespon
 			case topic == nil || topic.partition(p.Partition) == nil:
 				o.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			default:
-				listOffset(topic.partition(p.Partition), req.Version, p, &o)
+				listOffset(topic.partition(p.Partition), req, p, &o)
 			}
 			out.Partitions = append(out.Partitions, o)
 		}
@@ -80,7 +81,8 @@ func listOffsetsIsSlow(_ *Broker, req kmsg.Request) bool {
 	return false
 }
 
-func listOffset(p *partition, version int16, asked *kmsg.ListOffsetsRequestTopicPartition, o *kmsg.ListOffsetsResponseTopicPartition) {
+func listOffset(p *partition, req *kmsg.ListOffsetsRequest, asked *kmsg.ListOffsetsRequestTopicPartition, o *kmsg.ListOffsetsResponseTopicPartition) {
+	version := req.Version
 	epoch := int32(-1)
 	if version >= firstListLeaderEpoch {
 		epoch = asked.CurrentLeaderEpoch
@@ -92,7 +94,7 @@ func listOffset(p *partition, version int16, asked *kmsg.ListOffsetsRequestTopic
 		o.ErrorCode = kerr.UnsupportedVersion.Code
 		return
 	}
-	visible := p.visible.Load()
+	visible := p.bound(req.IsolationLevel == 1, p.visible.Load())
 	var err error
 	switch asked.Timestamp {
 	case offsetLatest:

@@ -41,11 +41,8 @@ func (c *checker) batch(records []byte, depth batching.Depth, s *settings, versi
 	if err != nil {
 		return refused(err)
 	}
-	switch {
-	case batch.BaseOffset() != 0:
+	if batch.BaseOffset() != 0 {
 		return batching.Batch{}, kerr.InvalidRecord.Code, "a produced batch has base offset 0"
-	case batch.IsTransactional():
-		return batching.Batch{}, kerr.InvalidTxnState.Code, "transactions are not served"
 	}
 	if s.recompress && batch.Codec() != s.codec {
 		c.recompressed, err = batch.Recompress(c.recompressed[:0], s.codec, 0, 0)

@@ -57,6 +57,9 @@ func (p *partition) retain() {
 		p.fail("retention", err)
 		return
 	}
+	p.mu.Lock()
+	p.txns.aborted.trim(p.log.Start())
+	p.mu.Unlock()
 	if deleted > 0 {
 		p.b.log.Info("retention deleted segments", "partition", p.name, "segments", deleted, "start", p.log.Start())
 	}
@@ -66,13 +69,24 @@ func (p *partition) retain() {
 // last time. The one before is kept: recovery may cut the log below the new.
 func (p *partition) snapshotIfDue() error {
 	p.mu.Lock()
-	if p.unsnapped < snapshotEvery || p.producers.Len() == 0 {
-		p.mu.Unlock()
+	due := p.unsnapped >= snapshotEvery && p.producers.Len() > 0
+	p.mu.Unlock()
+	if !due {
 		return nil
 	}
-	text, offset := p.producers.AppendSnapshot(nil), p.log.End()
+	return p.snapshotNow()
+}
+
+func (p *partition) snapshotNow() error {
+	p.mu.Lock()
+	text, offset, aborted := p.producers.AppendSnapshot(nil), p.log.End(), p.txns.aborted.all()
 	p.unsnapped = 0
 	p.mu.Unlock()
+	p.snapMu.Lock()
+	defer p.snapMu.Unlock()
+	if err := p.saveAborted(aborted, offset); err != nil {
+		return err
+	}
 	old, err := p.snapshots()
 	if err != nil {
 		return err

@@ -64,6 +64,8 @@ type fetchPart struct {
 	code      int16
 	span      *diskio.Span
 	high      int64 // high watermark at the time of the read
+	bound     int64 // what the reader saw below: high, or the last stable offset
+	stable    int64 // last stable offset at the time of the read
 	start     int64 // log start at the time of the read
 
 	// In partition.waiters, guarded by partition.waitMu.
@@ -105,7 +107,7 @@ func (w *fetch) read() (total int64, faulty bool) {
 			faulty = true
 			continue
 		}
-		part.high, part.start = -1, -1
+		part.owner, part.high, part.bound, part.start = w, -1, -1, -1
 		part.span, part.code = part.partition.read(part, left, total == 0)
 		if part.code != 0 {
 			faulty = true
@@ -234,12 +236,18 @@ func (w *fetch) respond() {
 			if part.code != 0 {
 				continue // offsets -1, no records: as Kafka
 			}
-			out.HighWatermark, out.LastStable, out.LogStart = part.high, part.high, part.start
+			out.HighWatermark, out.LastStable, out.LogStart = part.high, part.stable, part.start
 			if w.committed {
 				out.StartAborted()
 			}
-			if part.span != nil {
-				out.RecordsLen = int(part.span.Len())
+			if part.span == nil {
+				continue
+			}
+			out.RecordsLen = int(part.span.Len())
+			if w.committed {
+				part.partition.txns.aborted.overlapping(part.asked.Offset, part.span.NextOffset(), func(a abortedTxn) {
+					out.Aborted = append(out.Aborted, wire.AbortedTxn{ProducerID: a.producer, FirstOffset: a.first})
+				})
 			}
 		}
 	}
@@ -321,12 +329,16 @@ func (p *partition) read(part *fetchPart, left int64, first bool) (*diskio.Span,
 	if offset < start || offset > end {
 		return nil, kerr.OffsetOutOfRange.Code
 	}
-	part.high, part.start = high, start
+	part.high, part.stable, part.start = high, p.stable(high), start
+	part.bound = high
+	if part.owner.committed {
+		part.bound = part.stable
+	}
 	limit := min(left, int64(part.asked.MaxBytes))
-	if offset >= high || limit <= 0 && !first {
+	if offset >= part.bound || limit <= 0 && !first {
 		return nil, 0
 	}
-	span, err := p.log.Read(offset, int(max(limit, 0)), high)
+	span, err := p.log.Read(offset, int(max(limit, 0)), part.bound)
 	switch {
 	case err != nil:
 		return nil, p.readFault(offset, err)

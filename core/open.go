@@ -66,6 +66,11 @@ func (p *partition) saveProducers() error {
 		return err
 	}
 	keep := ""
+	p.snapMu.Lock()
+	defer p.snapMu.Unlock()
+	if err := p.saveAborted(p.txns.aborted.all(), p.log.End()); err != nil {
+		return err
+	}
 	if p.producers.Len() > 0 {
 		keep = snapshotName(p.log.End())
 		if err := p.b.dir.write(dir, keep, p.producers.AppendSnapshot(nil)); err != nil {
@@ -107,13 +112,17 @@ func (p *partition) loadProducers(log *diskio.Log) error {
 	if err != nil {
 		return err
 	}
-	from, now := log.Start(), p.b.now().UnixMilli()
+	first, now := log.Start(), p.b.now().UnixMilli()
+	from := first
 	for i := len(offsets) - 1; i >= 0; i-- {
 		if offsets[i] > log.End() {
 			continue
 		}
 		name := p.b.dir.file(p.name) + "/" + snapshotName(offsets[i])
 		text, err := p.b.dir.read(name, maxSnapshot)
+		if err == nil {
+			err = p.loadAborted(offsets[i])
+		}
 		if err == nil {
 			err = p.producers.Load(text, now)
 		}
@@ -123,15 +132,17 @@ func (p *partition) loadProducers(log *diskio.Log) error {
 		}
 		p.b.log.Warn("skipping a producer snapshot", "file", name, "err", err)
 	}
-	return eachHeader(log, from, func(h []byte) {
-		if b, ok := producers.FromHeader(h); ok {
-			p.producers.Append(b, now)
-		}
-	})
+	if from == first {
+		p.txns.aborted.list.Store(nil)
+		p.abortedSaved = 0
+	}
+	p.txns.reset(p.producers.OpenTxns())
+	return eachHeader(log, from, func(h []byte) { p.recall(h, now) })
 }
 
 // eachHeader calls f with the first 61 bytes of every batch from the one that
-// holds offset on. Records are not read where batches are large.
+// holds offset on, and with the whole of it where it is a small control batch.
+// Records are not read where batches are large.
 func eachHeader(log *diskio.Log, offset int64, f func(h []byte)) error {
 	buf := make([]byte, headerWindow)
 	for end := log.End(); offset < end; {
@@ -155,6 +166,7 @@ func eachHeader(log *diskio.Log, offset int64, f func(h []byte)) error {
 const (
 	headerRead   = 64 << 20 // bytes of log looked at by one span
 	headerWindow = 16 << 10 // bytes read at a time
+	maxMarker    = 4 << 10  // bytes of a control batch that are looked at
 )
 
 func headersOf(span *diskio.Span, buf []byte, f func(h []byte)) error {
@@ -174,7 +186,14 @@ func headersOf(span *diskio.Span, buf []byte, f func(h []byte)) error {
 		if err != nil {
 			return err
 		}
-		f(have[:producers.HeaderSize])
+		h := have[:producers.HeaderSize]
+		if producers.IsControl(h) && size <= maxMarker {
+			h = make([]byte, size)
+			if _, err := span.ReadAt(h, at); err != nil && err != io.EOF {
+				return err
+			}
+		}
+		f(h)
 		at += int64(size)
 		have = have[min(size, len(have)):]
 	}

@@ -44,8 +44,12 @@ type partition struct {
 
 	mu        sync.Mutex // append order; taken before waitMu
 	producers producers.Table
+	txns      transactions
 	unsnapped int64             // bytes appended since the producers were last written down
 	one       [1]batching.Batch // what is handed to the log; a list made for each call would be an allocation
+
+	snapMu       sync.Mutex // held while snapshots are written; after mu or alone
+	abortedSaved int64      // aborted transactions that ended below it are in files; guarded by snapMu
 
 	waitMu  sync.Mutex
 	waiting *fetchPart // fetches to be woken, a list
@@ -64,9 +68,11 @@ const (
 	gone                   // deleted, or the broker stops
 )
 
-// ack is a producer that waits for the sync policy.
+// ack is a producer that waits for the sync policy: a request's partition, or,
+// where w is nil, whoever done tells.
 type ack struct {
 	until int64 // the promise must hold below this offset
+	done  func(code int16)
 	w     *produce
 	// The partition's place in w's response.
 	topic, partition int
@@ -101,9 +107,19 @@ type appended struct {
 	held bool
 }
 
+// source says on whose behalf a batch is appended.
+type source struct {
+	// txn is the transactional id of the request, nil: none; version that of
+	// Produce.
+	txn     []byte
+	version int16
+	// trusted: the broker itself, which has asked the coordinator before.
+	trusted bool
+}
+
 // append gives a checked batch its offsets and writes it. code 0: it is in the
 // log, or was before. now is wall time in milliseconds.
-func (p *partition) append(batch batching.Batch, s *settings, now int64) (at appended, code int16) {
+func (p *partition) append(batch batching.Batch, s *settings, now int64, from source) (at appended, code int16) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if code := p.check(-1); code != 0 {
@@ -116,12 +132,14 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64) (at app
 		pb = producers.Batch{
 			Producer: batch.ProducerID(), Epoch: batch.ProducerEpoch(),
 			FirstSequence: batch.BaseSequence(), LastSequence: batch.LastSequence(),
-			OffsetDelta: batch.LastOffsetDelta(),
+			OffsetDelta: batch.LastOffsetDelta(), Transactional: batch.IsTransactional(),
 		}
 		dup, isDup, err := p.producers.Check(pb)
 		switch {
 		case err == producers.ErrEpoch:
 			return at, kerr.InvalidProducerEpoch.Code
+		case err == producers.ErrState:
+			return at, kerr.InvalidTxnState.Code
 		case err != nil:
 			return at, kerr.OutOfOrderSequenceNumber.Code
 		case isDup:
@@ -132,6 +150,11 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64) (at app
 			at.base, at.end = dup.FirstOffset(), dup.LastOffset+1
 			at.held = p.visible.Load() >= at.end
 			return at, 0
+		}
+		if pb.Transactional {
+			if code := p.mayWrite(pb, from); code != 0 {
+				return at, code
+			}
 		}
 	}
 	at.base = p.log.End()
@@ -151,7 +174,7 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64) (at app
 	at.end = batch.LastOffset() + 1
 	if idempotent {
 		pb.LastOffset, pb.Timestamp = batch.LastOffset(), batch.MaxTimestamp()
-		p.producers.Append(pb, now)
+		p.remember(pb, now)
 	}
 	p.unsnapped += int64(batch.Size())
 	at.held = p.promise.Appended(at.end)
@@ -174,6 +197,11 @@ func (p *partition) advance(to int64) {
 	from := p.visible.Load()
 	for from < to && !p.visible.CompareAndSwap(from, to) {
 		from = p.visible.Load()
+	}
+	if p.txns.pending.Load() > 0 {
+		p.mu.Lock()
+		p.txns.settle(p.visible.Load())
+		p.mu.Unlock()
 	}
 	if p.waiters.Load() == 0 {
 		return
@@ -204,6 +232,10 @@ func (p *partition) tell(code int16) {
 	p.waiters.Add(int32(-len(due)))
 	p.waitMu.Unlock()
 	for _, a := range due {
+		if a.w == nil {
+			a.done(code)
+			continue
+		}
 		a.w.settle(a.topic, a.partition, code)
 	}
 }
@@ -233,7 +265,8 @@ func (p *partition) wait(part *fetchPart) bool {
 		p.waiting.prev = part
 	}
 	p.waiting = part
-	return p.visible.Load() == part.high && p.state.Load() == online
+	high := p.visible.Load()
+	return high == part.high && p.bound(part.owner.committed, high) == part.bound && p.state.Load() == online
 }
 
 func (p *partition) unwait(part *fetchPart) {

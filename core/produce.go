@@ -79,7 +79,7 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 		}
 		return
 	}
-	at, code := p.append(batch, s, now)
+	at, code := p.append(batch, s, now, source{txn: w.req.TransactionalID, version: w.header.Version})
 	if code != 0 {
 		out.ErrorCode = code
 		return
@@ -110,7 +110,7 @@ func (w *produce) finish() {
 	w.open.Store(int32(len(w.awaits)) + 1)
 	for i := range w.awaits {
 		a := &w.awaits[i]
-		if waiting, code := a.p.await(ack{a.until, w, a.topic, a.partition}); !waiting {
+		if waiting, code := a.p.await(ack{until: a.until, w: w, topic: a.topic, partition: a.partition}); !waiting {
 			w.settle(a.topic, a.partition, code)
 		}
 	}

@@ -2,8 +2,17 @@ package producers
 
 import "encoding/binary"
 
+// Bits of a batch's attributes.
+const (
+	transactional = 0x10
+	control       = 0x20
+)
+
 // HeaderSize is how much of a batch FromHeader looks at.
 const HeaderSize = 61
+
+// IsControl says whether a header is that of a control batch.
+func IsControl(h []byte) bool { return h[22]&control != 0 }
 
 // FromHeader reads a stored batch's share of the table from its first
 // HeaderSize bytes, whose fields are drawn in package batching. ok is false for
@@ -17,9 +26,9 @@ func FromHeader(h []byte) (b Batch, ok bool) {
 		FirstSequence: int32(be.Uint32(h[53:])),
 		OffsetDelta:   int32(be.Uint32(h[23:])),
 		Timestamp:     int64(be.Uint64(h[35:])),
+		Transactional: h[22]&transactional != 0,
 	}
 	b.LastOffset = int64(be.Uint64(h)) + int64(b.OffsetDelta)
-	const control = 0x20
 	if b.Producer < 0 || b.FirstSequence < 0 || b.OffsetDelta < 0 || h[22]&control != 0 {
 		return Batch{}, false
 	}

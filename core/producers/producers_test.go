@@ -60,8 +60,28 @@ func runScript(t *testing.T, path string) {
 		}
 		got := ""
 		switch words[0] {
-		case "append":
-			b := Batch{Producer: args["id"], Epoch: int16(args["epoch"]), FirstSequence: int32(args["seq"])}
+		case "marker":
+			m := Marker{Producer: args["id"], Epoch: int16(args["epoch"]), Coordinator: int32(args["coordinator"])}
+			switch table.CheckMarker(m) {
+			case ErrEpoch:
+				got = "old epoch"
+			case ErrCoordinator:
+				got = "old coordinator"
+			default:
+				end++
+				got = "ends nothing"
+				if txn, ok := table.End(m, now); ok {
+					got = fmt.Sprintf("ends %d", txn.First)
+				}
+			}
+		case "open":
+			var open []string
+			for _, o := range table.OpenTxns() {
+				open = append(open, fmt.Sprintf("%d from %d", o.Producer, o.First))
+			}
+			got = strings.Join(open, ", ")
+		case "append", "txn":
+			b := Batch{Producer: args["id"], Epoch: int16(args["epoch"]), FirstSequence: int32(args["seq"]), Transactional: words[0] == "txn"}
 			b.LastSequence = b.FirstSequence
 			for range args["n"] - 1 {
 				b.LastSequence = Following(b.LastSequence)
@@ -71,6 +91,8 @@ func runScript(t *testing.T, path string) {
 			switch {
 			case err == ErrOutOfOrder:
 				got = "out of order"
+			case err == ErrState:
+				got = "in transaction"
 			case err == ErrEpoch:
 				got = "old epoch"
 			case isDup:

@@ -62,8 +62,12 @@ func (t *Table) AppendSnapshot(dst []byte) []byte {
 		dst = be.AppendUint64(dst, uint64(p.lastOffset))
 		dst = be.AppendUint32(dst, uint32(p.offsetDelta))
 		dst = be.AppendUint64(dst, uint64(p.timestamp))
-		dst = be.AppendUint32(dst, math.MaxUint32)
-		dst = be.AppendUint64(dst, math.MaxUint64)
+		dst = be.AppendUint32(dst, uint32(e.coordinator-1))
+		first := int64(-1)
+		if e.open {
+			first = e.first
+		}
+		dst = be.AppendUint64(dst, uint64(first))
 	}
 	be.PutUint32(dst[at+2:], crc32.Checksum(dst[at+6:], castagnoli))
 	return dst
@@ -101,6 +105,12 @@ func (t *Table) Load(b []byte, now int64) error {
 				lastOffset:    int64(be.Uint64(b[14:])),
 				timestamp:     int64(be.Uint64(b[26:])),
 			}
+		}
+		if c := int32(be.Uint32(b[34:])); c >= 0 && c < math.MaxInt32 {
+			e.coordinator = c + 1
+		}
+		if first := int64(be.Uint64(b[38:])); first >= 0 {
+			e.open, e.first = true, first
 		}
 		t.entries[int64(be.Uint64(b))] = e
 	}

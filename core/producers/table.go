@@ -5,7 +5,9 @@
 // numbers. A Table holds, for each producer id, its epoch and its last five
 // batches (a client has at most five in flight). It is a pure state machine:
 // the partition asks Check under its append lock, appends, and tells it with
-// Append; after a crash it is told every batch of the log again.
+// Append; after a crash it is told every batch of the log again. A producer's
+// transaction is open from its first transactional batch to the Marker that
+// ends it.
 package producers
 
 import (
@@ -31,6 +33,11 @@ var (
 	// ErrEpoch is Kafka's INVALID_PRODUCER_EPOCH: a newer incarnation of the
 	// producer has written.
 	ErrEpoch = errors.New("producer epoch is older than the last seen")
+	// ErrState is Kafka's INVALID_TXN_STATE: a batch outside a transaction from
+	// a producer that has one open.
+	ErrState = errors.New("a batch outside the transaction that the producer has open")
+	// ErrCoordinator is Kafka's TRANSACTION_COORDINATOR_FENCED.
+	ErrCoordinator = errors.New("transaction coordinator's epoch is older than the last seen")
 )
 
 // Batch is a batch as far as idempotence is concerned.
@@ -42,6 +49,7 @@ type Batch struct {
 	LastOffset    int64 // known once the batch has its place
 	OffsetDelta   int32 // last offset - first offset
 	Timestamp     int64 // greatest in the batch, milliseconds
+	Transactional bool
 }
 
 // FirstOffset is the offset of the batch's first record.
@@ -60,6 +68,10 @@ type entry struct {
 	n       int8 // batches[:n] are in use, oldest first
 	batches [Window]placed
 	seen    int64 // wall clock of the last append, milliseconds
+
+	open        bool  // a transaction
+	first       int64 // its first offset
+	coordinator int32 // the coordinator epoch of the last marker, plus one; 0: there was none
 }
 
 func (e *entry) last() *placed {
@@ -90,6 +102,9 @@ func (t *Table) Check(b Batch) (dup Batch, isDup bool, err error) {
 	}
 	if b.Epoch < e.epoch {
 		return Batch{}, false, ErrEpoch
+	}
+	if e.open && !b.Transactional {
+		return Batch{}, false, ErrState
 	}
 	if b.Epoch > e.epoch {
 		if b.FirstSequence != 0 {
@@ -137,12 +152,16 @@ func (t *Table) Append(b Batch, now int64) {
 	e.batches[e.n] = placed{b.FirstSequence, b.LastSequence, b.OffsetDelta, b.LastOffset, b.Timestamp}
 	e.n++
 	e.seen = now
+	if b.Transactional && !e.open {
+		e.open, e.first = true, b.FirstOffset()
+	}
 }
 
-// Expire forgets the producers that were silent for longer than after.
+// Expire forgets the producers that were silent for longer than after and have
+// no transaction open.
 func (t *Table) Expire(now int64, after time.Duration) {
 	for id, e := range t.entries {
-		if now-e.seen > after.Milliseconds() {
+		if !e.open && now-e.seen > after.Milliseconds() {
 			delete(t.entries, id)
 		}
 	}
@@ -152,12 +171,17 @@ func (t *Table) Expire(now int64, after time.Duration) {
 func (t *Table) forgetOldest(n int) {
 	seen := make([]int64, 0, len(t.entries))
 	for _, e := range t.entries {
-		seen = append(seen, e.seen)
+		if !e.open {
+			seen = append(seen, e.seen)
+		}
+	}
+	if len(seen) == 0 {
+		return
 	}
 	slices.Sort(seen)
 	bound := seen[min(n, len(seen)-1)]
 	for id, e := range t.entries {
-		if e.seen <= bound && n > 0 {
+		if !e.open && e.seen <= bound && n > 0 {
 			delete(t.entries, id)
 			n--
 		}
