@@ -16,7 +16,8 @@ import (
 //     and with which code it is refused. zstd from v7.
 //   - acks 0: no answer, and an error closes the connection. acks 1 and -1 are
 //     answered when the sync policy's promise holds; with one replica they mean
-//     the same. Others: INVALID_REQUIRED_ACKS.
+//     the same. Others: INVALID_REQUIRED_ACKS. acks -1 where min.insync.replicas
+//     asks for more than the one there is: NOT_ENOUGH_REPLICAS.
 //   - Idempotent batches are appended once and in order: a batch sent again is
 //     answered with the offset it got, a gap is OUT_OF_ORDER_SEQUENCE_NUMBER,
 //     an epoch older than the last seen INVALID_PRODUCER_EPOCH.

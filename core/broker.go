@@ -82,6 +82,9 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	if b.log == nil {
 		b.log = slog.Default()
 	}
+	if cfg.Net.Logger == nil {
+		cfg.Net.Logger = b.log
+	}
 	if b.now == nil {
 		b.now = time.Now
 	}

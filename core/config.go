@@ -37,6 +37,8 @@ type Config struct {
 	Net  netio.Config
 	Disk diskio.Config
 
+	// The rest is core's own knobs; register says what they mean.
+
 	NodeID     int
 	Advertised string // HOST:PORT told to clients; "": the bound address
 
@@ -153,8 +155,8 @@ func (t *TopicConfig) register(s *knob.Set) {
 	s.Enum(&t.CleanupPolicy, "cleanup.policy", []string{"delete", "compact", "compact,delete", "delete,compact"},
 		"what becomes of old records: deleted by age and size, or kept by key (topics are not compacted yet: compact keeps all)",
 		knob.PerTopic(), knob.Kafka("log.cleanup.policy"))
-	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that must hold a record before acks=all is answered",
-		knob.Range(1, 1), knob.PerTopic())
+	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that acks=all asks for; there is one of each partition, so with more than 1 acks=all is refused",
+		knob.Range(1, 1<<31-1), knob.PerTopic())
 }
 
 // maxAnswer keeps a fetch answer, which may be one batch of any size allowed and

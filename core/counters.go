@@ -10,6 +10,7 @@ type counters struct {
 	bytesIn, bytesOut    atomic.Int64
 	rejected, duplicates atomic.Int64
 	parked, offline      atomic.Int64
+	coldReads            atomic.Int64
 }
 
 // Counters is a reading of what a broker has done since its start.
@@ -26,6 +27,7 @@ type Counters struct {
 	Duplicates int64 // batches sent again by idempotent producers
 	Parked     int64 // fetches waiting now
 	Offline    int64 // partitions taken offline by their disk
+	ColdReads  int64 // fetches that a worker read in first (cold.read=prefetch)
 }
 
 // Counters reads the counters. They are read one after the other, so that two
@@ -39,5 +41,6 @@ func (b *Broker) Counters() Counters {
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Rejected: c.rejected.Load(), Duplicates: c.duplicates.Load(),
 		Parked: c.parked.Load(), Offline: c.offline.Load(),
+		ColdReads: c.coldReads.Load(),
 	}
 }

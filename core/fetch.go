@@ -83,7 +83,7 @@ func (w *fetch) attempt() (answered bool) {
 		return false
 	}
 	if w.b.prefetch && w.cold() {
-		w.frame.State = nil
+		w.b.counters.coldReads.Add(1)
 		w.b.workers.run(w.load)
 		return true
 	}
@@ -134,7 +134,8 @@ func (w *fetch) park() {
 }
 
 // link makes the fetch known to all that may wake it; false: a partition has
-// changed since it was read, and will not wake for that.
+// changed since it was read, or the broker has begun to stop, and will not wake
+// it for that.
 func (w *fetch) link() bool {
 	unchanged := true
 	for i := range w.parts {
@@ -147,7 +148,7 @@ func (w *fetch) link() bool {
 	clientOf(w.frame.Conn()).parked.add(w)
 	w.b.deadlines.add(w)
 	w.b.counters.parked.Add(1)
-	return unchanged
+	return unchanged && !w.b.stopping.Load()
 }
 
 func (w *fetch) unlink() {

@@ -2,6 +2,8 @@ package core
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,8 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"golang.org/x/sys/unix"
 
 	"millrace/batching"
+	"millrace/diskio"
 )
 
 // sized is a batch of about n bytes.
@@ -197,6 +201,16 @@ func TestLongPoll(t *testing.T) {
 		require.NotEmpty(t, p.receive(req, fetchID).(*kmsg.FetchResponse).Topics[0].Partitions[0].RecordBatches)
 		p.receive(api, p.next)
 	})
+	t.Run("a stop answers what waits", func(t *testing.T) {
+		b := start(t, testConfig(t))
+		p := dial(t, b)
+		createTopic(t, p, "t", 1)
+		req := long(fetchRequest("t", 0, 0))
+		p.send(req)
+		parked(t, b, 1)
+		stop(t, b)
+		require.Zero(t, p.receive(req, p.next).(*kmsg.FetchResponse).Topics[0].Partitions[0].ErrorCode)
+	})
 	t.Run("a closed connection leaves nothing behind", func(t *testing.T) {
 		w := dial(t, b)
 		req := long(fetchRequest("t", 0, 2))
@@ -207,6 +221,36 @@ func TestLongPoll(t *testing.T) {
 		parked(t, b, 0)
 		mustProduce(other, "t", 0, "nobody waits")
 	})
+}
+
+// TestColdRead: records that are not in the page cache are read in by a worker,
+// and the answer is the same. Where the file system cannot forget (one in
+// memory), only the answer can be checked.
+func TestColdRead(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Disk.ColdRead = diskio.ColdPrefetch
+	b := start(t, cfg)
+	p := dial(t, b)
+	createTopic(t, p, "t", 1)
+	want := strings.Repeat("x", 300_000)
+	require.Zero(t, mustProduce(p, "t", 0, want))
+
+	f, err := os.Open(filepath.Join(cfg.DataDir, "t-0", "00000000000000000000.log"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, f.Sync())
+	require.NoError(t, unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED))
+	var pages unix.Cachestat_t
+	err = unix.Cachestat(uint(f.Fd()), &unix.CachestatRange{}, &pages, 0)
+	cold := err == nil && pages.Cache == 0
+	require.Equal(t, []string{want}, values(t, fetchOne(p, "t", 0, 0).RecordBatches))
+	if !cold {
+		t.Logf("the page cache kept %d pages (%v)", pages.Cache, err)
+		return
+	}
+	require.Equal(t, int64(1), b.Counters().ColdReads)
+	require.Equal(t, []string{want}, values(t, fetchOne(p, "t", 0, 0).RecordBatches))
+	require.Equal(t, int64(1), b.Counters().ColdReads, "now it is there")
 }
 
 func TestFetchEpochsAndSessions(t *testing.T) {

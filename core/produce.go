@@ -70,6 +70,10 @@ func (w *produce) appendAll() {
 
 func (w *produce) appendOne(p *partition, records []byte, out *wire.ProducePartitionResponse, now int64, topic, partition int) {
 	s := p.settings.Load()
+	if w.req.Acks == -1 && s.MinInsyncReplica > 1 {
+		out.ErrorCode = kerr.NotEnoughReplicas.Code
+		return
+	}
 	batch, code, message := w.check.batch(records, w.b.depth, s, w.header.Version, now)
 	if code != 0 {
 		w.b.counters.rejected.Add(1)

@@ -118,6 +118,9 @@ func TestAcks(t *testing.T) {
 		got := ask[*kmsg.ProduceResponse](p, 9, produceRequest("t", 0, acks, good)).Topics[0].Partitions[0]
 		require.Equal(t, kerr.InvalidRequiredAcks.Code, got.ErrorCode)
 	}
+	createTopic(t, p, "two", 1, "min.insync.replicas", "2")
+	require.Equal(t, kerr.NotEnoughReplicas.Code, produceOne(p, "two", 0, good).ErrorCode)
+	require.Zero(t, ask[*kmsg.ProduceResponse](p, 9, produceRequest("two", 0, 1, good)).Topics[0].Partitions[0].ErrorCode)
 	// acks=0 has no answer: the next answer on the connection is the fetch's.
 	req := produceRequest("t", 0, 0, good)
 	req.SetVersion(9)
