@@ -22,7 +22,7 @@ func Summary(w io.Writer, run *results.Run) {
 	fmt.Fprintln(w)
 	ratesTable(w, t)
 	latencyTable(w, &t.Steady)
-	costsTable(w, &t.Steady)
+	costsTable(w, t)
 	ledgerLine(w, t.Ledger)
 	for _, n := range t.Notes {
 		bullet(w, "note: ", n)
@@ -94,7 +94,11 @@ func latencyTable(w io.Writer, p *results.Phase) {
 	fmt.Fprintln(w)
 }
 
-func costsTable(w io.Writer, p *results.Phase) {
+func costsTable(w io.Writer, t *results.Trial) {
+	p, self := &t.Steady, "generator"
+	if t.Target.Kind == "inprocess" {
+		self = "both"
+	}
 	if p.Target == nil && p.Generator == nil {
 		return
 	}
@@ -102,7 +106,7 @@ func costsTable(w io.Writer, p *results.Phase) {
 	for _, row := range []struct {
 		name string
 		c    *results.Cost
-	}{{"target", p.Target}, {"generator", p.Generator}} {
+	}{{"target", p.Target}, {self, p.Generator}} {
 		if row.c == nil {
 			continue
 		}

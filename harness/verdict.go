@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"millrace/results"
@@ -19,6 +20,15 @@ const othersLimit = 0.10
 // ceilingShare is how near to its own ceiling a closed loop's client may come
 // before the client, and not the target, may have been the limit.
 const ceilingShare = 0.9
+
+// tailSamples is how many values must lie above a percentile before it says
+// more than chance.
+const tailSamples = 10
+
+// samplesFor is how many values a percentile needs.
+func samplesFor(percent float64) float64 {
+	return math.Ceil(tailSamples / (1 - percent/100) * (1 - 1e-12))
+}
 
 // judge says how a trial came out.
 //
