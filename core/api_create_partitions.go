@@ -12,6 +12,8 @@ import (
 //   - Fewer or as many as there are: INVALID_PARTITIONS.
 //   - Assignments, where given, name this broker once for each new partition:
 //     INVALID_REPLICA_ASSIGNMENT otherwise.
+//   - __consumer_offsets does not grow: INVALID_TOPIC_EXCEPTION. Kafka lets it,
+//     and loses the groups whose place that moves.
 //   - v2 is flexible, v3 only speaks of quotas, which there are none of.
 func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
 	resp := kmsg.NewPtrCreatePartitionsResponse()
@@ -59,6 +61,9 @@ func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreateP
 func (b *Broker) checkGrowth(topic *meta.Topic, asked *kmsg.CreatePartitionsRequestTopic) *fault {
 	if topic == nil {
 		return &fault{kerr.UnknownTopicOrPartition.Code, "This server does not host this topic-partition."}
+	}
+	if topic.Name == offsetsTopic {
+		return faultf(kerr.InvalidTopicException, "The number of partitions of %s says which group is kept where, and cannot change.", topic.Name)
 	}
 	have := len(topic.Partitions)
 	switch n := int(asked.Count); {

@@ -239,6 +239,10 @@ func (b *Broker) autoCreate(names []string) {
 				continue
 			}
 			seen[name] = true
+			if name == offsetsTopic {
+				records = append(records, b.newOffsetsTopic())
+				continue
+			}
 			asked := kmsg.NewCreateTopicsRequestTopic()
 			asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, -1, -1
 			record, f := b.newTopic(image, &asked)

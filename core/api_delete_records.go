@@ -11,7 +11,8 @@ import (
 //     the present start: nothing to do.
 //   - The answer tells the new start. Segments that lie before it are deleted
 //     with the next round of retention.
-//   - A topic that is only compacted: POLICY_VIOLATION, as Kafka.
+//   - A topic that is only compacted: POLICY_VIOLATION, as Kafka; an internal
+//     one: INVALID_TOPIC_EXCEPTION.
 func deleteRecords(c *call, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecordsResponse, error) {
 	resp := kmsg.NewPtrDeleteRecordsResponse()
 	view := c.view.Load()
@@ -55,6 +56,9 @@ func deleteRecords(c *call, req *kmsg.DeleteRecordsRequest) (*kmsg.DeleteRecords
 func (p *partition) deleteTo(offset int64) (start int64, code int16) {
 	if code := p.check(-1); code != 0 {
 		return unknownOffset, code
+	}
+	if internalTopic(p.topic) {
+		return unknownOffset, kerr.InvalidTopicException.Code
 	}
 	if !p.settings.Load().deletes {
 		return unknownOffset, kerr.PolicyViolation.Code

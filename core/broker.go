@@ -39,8 +39,8 @@ type Broker struct {
 	host     string // what clients are told; "": the address they came by
 	port     int32
 
-	// Locks are taken in this order: changeMu, the store's, partition.mu,
-	// partition.waitMu, deadlines.mu, netio's own.
+	// Locks are taken in this order: changeMu, the store's, the coordinator's,
+	// partition.mu, partition.waitMu, deadlines.mu, netio's own.
 	changeMu sync.Mutex // held while the metadata changes and partitions follow
 	view     atomic.Pointer[view]
 
@@ -49,7 +49,8 @@ type Broker struct {
 	workers   workers
 	deadlines deadlines
 	ids       producerIDs
-	removals  sync.WaitGroup // of deleted topics' files
+	groups    atomic.Pointer[groups] // nil: there is no __consumer_offsets
+	removals  sync.WaitGroup         // of deleted topics' files
 
 	// A client may be there before Listen has returned: its first request waits
 	// for opened, which is closed when the fields above are set. ready says so
@@ -123,7 +124,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		if b.closePartitions() == nil && b.dir.clean {
 			_ = b.dir.markClean()
 		}
-	})
+	}, b.closeGroups)
 	if cfg.PprofListen != "" {
 		if b.profiler, err = startProfiler(cfg.PprofListen); err != nil {
 			return nil, err
@@ -226,7 +227,8 @@ func (b *Broker) Stop(ctx context.Context) error {
 	b.stop.Do(func() {
 		close(b.quit)
 		b.stopping.Store(true)
-		b.deadlines.expireAll() // nothing that waits for records holds up the stop
+		b.deadlines.expireAll() // nothing that waits for records holds up the stop,
+		b.closeGroups()         // nor for other members
 		err := b.server.Stop(ctx)
 		b.workers.close()
 		b.deadlines.stop()

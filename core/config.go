@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"millrace/batching"
+	"millrace/core/group"
 	"millrace/diskio"
 	"millrace/internal/knob"
 	"millrace/netio"
@@ -51,6 +52,7 @@ type Config struct {
 	ProducerExpiry  time.Duration
 
 	Topic TopicConfig
+	Group group.Config
 
 	GOGC       int
 	GOMEMLIMIT int64
@@ -104,15 +106,17 @@ func Defaults() Config {
 			CleanupPolicy:    "delete",
 			MinInsyncReplica: 1,
 		},
+		Group: group.Defaults(),
 	}
 }
 
-// Knobs declares every knob of a broker over c: core's own, the network's and
-// the disk's. The values c holds now are the defaults.
+// Knobs declares every knob of a broker over c: core's own, the group
+// coordinator's, the network's and the disk's. The values c holds now are the defaults.
 func Knobs(c *Config) *knob.Set {
 	s := &knob.Set{}
 	c.register(s)
 	c.Topic.register(s)
+	c.Group.Register(s)
 	c.Net.Register(s)
 	c.Disk.Register(s)
 	return s

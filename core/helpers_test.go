@@ -26,6 +26,7 @@ func testConfig(t testing.TB) Config {
 	cfg.Listen = "127.0.0.1:0"
 	cfg.DataDir = t.TempDir()
 	cfg.Logger = testLogger(t)
+	cfg.Group.InitialDelay = 0 // nobody comes later in a test
 	return cfg
 }
 

@@ -59,7 +59,11 @@ func (w *produce) appendAll() {
 				continue
 			}
 			p := topic.partition(o.Index)
-			if p == nil {
+			switch {
+			case topic.internal:
+				o.ErrorCode = kerr.InvalidTopicException.Code
+				continue
+			case p == nil:
 				o.ErrorCode = kerr.UnknownTopicOrPartition.Code
 				continue
 			}

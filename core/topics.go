@@ -24,6 +24,7 @@ type view struct {
 type topic struct {
 	meta       *meta.Topic
 	partitions []*partition
+	internal   bool // not for clients to write to
 }
 
 // partition finds one by its index; nil: there is none.
@@ -87,7 +88,7 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 	var fresh []*partition
 	for _, m := range image.Topics() {
 		old := before.byID[m.ID]
-		t := &topic{meta: m}
+		t := &topic{meta: m, internal: internalTopic(m.Name)}
 		if old != nil {
 			t.partitions = old.partitions
 		}
@@ -108,9 +109,11 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 	}
 	b.openAll(ctx, fresh)
 	b.view.Store(next)
+	b.coordinate(next)
 	for id, t := range before.byID {
 		if next.byID[id] == nil {
 			b.removeTopic(t)
+			b.forgetOffsets(t.meta.Name)
 		}
 	}
 }

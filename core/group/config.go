@@ -21,8 +21,9 @@ type Config struct {
 	RetentionMinutes  int
 	RetentionInterval time.Duration
 
-	// Partitions is how many partitions __consumer_offsets gets when created.
-	Partitions int
+	// What __consumer_offsets gets when it is created.
+	Partitions   int
+	SegmentBytes int64
 
 	// What keeps a peer from filling the memory; Kafka has no such bounds.
 	MaxGroups     int
@@ -42,7 +43,8 @@ func Defaults() Config {
 		RetentionMinutes:  7 * 24 * 60,
 		RetentionInterval: 10 * time.Minute,
 
-		Partitions: 50,
+		Partitions:   50,
+		SegmentBytes: 100 << 20,
 
 		MaxGroups:     100_000,
 		MaxGroupBytes: 8 << 20,
@@ -60,6 +62,7 @@ func (c *Config) Register(s *knob.Set) {
 	s.Int(&c.RetentionMinutes, "offsets.retention.minutes", "how long the offsets of an empty group, or of a topic no longer subscribed to, are kept", knob.Range(1, math.MaxInt32))
 	s.Duration(&c.RetentionInterval, "offsets.retention.check.interval.ms", "how often offsets past their retention are looked for", knob.Within(time.Millisecond, 365*24*time.Hour))
 	s.Int(&c.Partitions, "offsets.topic.num.partitions", "partitions of __consumer_offsets when it is created; fixed from then on", knob.Range(1, 10000))
+	s.Bytes(&c.SegmentBytes, "offsets.topic.segment.bytes", "segment.bytes of __consumer_offsets when it is created", knob.Range(1<<20, math.MaxInt32))
 	s.Int(&c.MaxGroups, "groups.max.count", "most groups the broker coordinates", knob.Range(1, math.MaxInt32))
 	s.Bytes(&c.MaxGroupBytes, "group.max.bytes", "most memory of one group: members, assignments and offsets", knob.Range(1<<10, 1<<40))
 	s.Bytes(&c.MaxTotalBytes, "groups.max.bytes", "most memory of all groups together", knob.Range(1<<10, 1<<40))

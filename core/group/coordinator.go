@@ -39,6 +39,7 @@ type lane struct {
 	mu     sync.Mutex // before queue.mu
 	shard  *shard
 	status status
+	gone   []string // topics deleted while loading
 	alarm  *time.Timer
 	rings  time.Time // when alarm is set for; zero: it is not
 
@@ -112,6 +113,10 @@ func (c *Coordinator) Loaded(partition int32) {
 		l.status = running
 		now := time.Now()
 		l.carryOut(now, l.shard.loaded(now))
+		for _, topic := range l.gone {
+			l.carryOut(now, l.shard.topicDeleted(now, topic))
+		}
+		l.gone = nil
 	}
 }
 
@@ -128,11 +133,36 @@ func (c *Coordinator) Serving(partition int32) bool {
 	return l.status == running
 }
 
+// Rewrite appends to a partition records that say all that those before them
+// say, so that the log up to where they begin can go once done has been called
+// with nil. False: the partition is not being served, and nothing is appended.
+//
+// Kafka compacts by key; that keeps offsets where they are, and costs a pass
+// over the log. What is kept of groups is in memory anyway.
+func (c *Coordinator) Rewrite(partition int32, done func(error)) bool {
+	l := c.shards[partition]
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.status != running {
+		return false
+	}
+	fx := l.shard.rewrite()
+	if len(fx.records) == 0 {
+		done(nil) // nothing is all there is to say
+		return true
+	}
+	l.carryOutThen(time.Now(), fx, done)
+	return true
+}
+
 // TopicDeleted forgets what any group committed for a topic that is gone.
 func (c *Coordinator) TopicDeleted(topic string) {
 	for _, l := range c.shards {
 		l.mu.Lock()
-		if l.status == running {
+		switch l.status {
+		case loading:
+			l.gone = append(l.gone, topic)
+		case running:
 			now := time.Now()
 			l.carryOut(now, l.shard.topicDeleted(now, topic))
 		}
@@ -161,14 +191,17 @@ func (l *lane) serve(req *Request) {
 		if _, ok := req.Body.(*kmsg.HeartbeatRequest); ok {
 			code = 0 // the member cannot be judged yet, and need not worry
 		}
-		req.Answer(refusal(req.Body, code))
+		req.Answer(Refusal(req.Body, code))
 	default:
-		req.Answer(refusal(req.Body, kerr.NotCoordinator.Code))
+		req.Answer(Refusal(req.Body, kerr.NotCoordinator.Code))
 	}
 }
 
 // carryOut appends the records and queues the replies. Called with mu held.
-func (l *lane) carryOut(now time.Time, fx effects) {
+func (l *lane) carryOut(now time.Time, fx effects) { l.carryOutThen(now, fx, func(error) {}) }
+
+// carryOutThen calls then when the records are kept, or are not.
+func (l *lane) carryOutThen(now time.Time, fx effects, then func(error)) {
 	var ticket uint64
 	if len(fx.records) > 0 {
 		ticket = l.queue.issue()
@@ -176,6 +209,7 @@ func (l *lane) carryOut(now time.Time, fx effects) {
 	l.queue.add(fx.replies)
 	if ticket > 0 {
 		l.c.log.Append(l.partition, now, fx.records, func(err error) {
+			then(err)
 			if err != nil {
 				// stop needs mu, which the goroutine that calls us may hold.
 				l.queue.fail()
@@ -290,7 +324,7 @@ func (q *queue) release() {
 	q.mu.Unlock()
 	for _, w := range ready {
 		if broken && w.after > done {
-			w.body = refusal(w.to.Body, kerr.NotCoordinator.Code)
+			w.body = Refusal(w.to.Body, kerr.NotCoordinator.Code)
 		}
 		w.to.Answer(w.body)
 	}

@@ -56,6 +56,9 @@ type group struct {
 	delay     time.Duration // of the put-off under way
 	delayLeft time.Duration
 
+	// kept is the value of the group's last record; nil: there is none.
+	kept []byte
+
 	joinTimer timer // ends PreparingRebalance
 	syncTimer timer // ends CompletingRebalance
 

@@ -69,7 +69,7 @@ func (s *shard) join(req *Request, body *kmsg.JoinGroupRequest) {
 		return
 	case g == nil:
 		g = s.create(body.Group, s.now.UnixMilli())
-		s.emit(g.record())
+		s.writeDown(g)
 	}
 	switch {
 	case g.full(body.MemberID) || !g.roomFor(g.cost(req, body)):
@@ -253,7 +253,7 @@ func (s *shard) replaceStatic(req *Request, body *kmsg.JoinGroupRequest, g *grou
 			s.rebalanceOrComplete(g)
 			return
 		}
-		s.emit(g.record())
+		s.writeDown(g)
 		if body.Version >= 9 {
 			isLeader := g.leader == m.id
 			s.replyJoin(req, m, g.leader, isLeader, isLeader)

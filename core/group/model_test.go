@@ -44,7 +44,7 @@ func TestModel(t *testing.T) {
 	if games > 1 {
 		// The games went where it matters.
 		for _, what := range []string{
-			"join ok", "sync ok", "commit ok", "heartbeat ok", "leave ok", "rebalanced", "crash", "replaced",
+			"join ok", "sync ok", "commit ok", "heartbeat ok", "leave ok", "rebalanced", "crash", "rewritten", "replaced",
 			kerr.FencedInstanceID.Message, kerr.IllegalGeneration.Message, kerr.RebalanceInProgress.Message,
 			kerr.UnknownMemberID.Message, kerr.MemberIDRequired.Message, kerr.InconsistentGroupProtocol.Message,
 			kerr.NonEmptyGroup.Message, kerr.GroupSubscribedToTopic.Message, kerr.GroupIDNotFound.Message,
@@ -130,6 +130,9 @@ func (g *game) play(steps int) {
 			g.advance(time.Duration(g.rng.IntN(4000)) * time.Millisecond)
 		case n < 16:
 			g.crash()
+		case n < 17:
+			g.seen["rewritten"]++
+			g.log = g.shard.rewrite().records // and what was before them is gone
 		default:
 			g.act(g.players[g.rng.IntN(len(g.players))])
 		}

@@ -23,8 +23,9 @@ type committed struct {
 	expires  int64 // ms since the epoch, where the client asked for a time of its own; -1: not
 }
 
-func (o *committed) size(topic string) int64 {
-	return int64(offsetOverhead + len(topic) + len(o.metadata))
+// size counts the group's id as well, which is in every record.
+func (o *committed) size(group, topic string) int64 {
+	return int64(offsetOverhead + len(group) + len(topic) + len(o.metadata))
 }
 
 // putOffset keeps o; topic and o.metadata must be the group's own.
@@ -37,9 +38,9 @@ func (g *group) putOffset(topic string, partition int32, o committed) {
 		t = map[int32]committed{}
 		g.offsets[topic] = t
 	}
-	grows := o.size(topic)
+	grows := o.size(g.id, topic)
 	if old, ok := t[partition]; ok {
-		grows -= old.size(topic)
+		grows -= old.size(g.id, topic)
 	}
 	t[partition] = o
 	g.growOffsets(grows)
@@ -50,7 +51,7 @@ func (g *group) dropOffset(topic string, partition int32) {
 	if !ok {
 		return
 	}
-	g.growOffsets(-o.size(topic))
+	g.growOffsets(-o.size(g.id, topic))
 	delete(g.offsets[topic], partition)
 	if len(g.offsets[topic]) == 0 {
 		delete(g.offsets, topic)
@@ -71,18 +72,19 @@ func (os topicOffsets) each(f func(topic string, partition int32, o committed)) 
 	}
 }
 
-// OffsetCommit, versions 0 to 9. Up to 4 a commit may say how long it is to be
+// OffsetCommit, versions 0 to 10. Up to 4 a commit may say how long it is to be
 // kept; 6 brings leader epochs, 7 group.instance.id. From 9 on an unknown group
 // is GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION. A commit without a
 // generation is one of a consumer that manages its partitions itself: it makes
 // the group if need be, and is taken while the group has no members.
 //
-// Whether the partitions exist is the caller's to check.
+// Whether the partitions exist is the caller's to check, and from 10 on, which
+// has topic ids, what the topics are called.
 func (s *shard) commit(req *Request, body *kmsg.OffsetCommitRequest) {
 	known := s.groups[body.Group] != nil
 	g, err := s.committer(body)
 	if err != nil {
-		s.reply(req, refusal(body, codeOf(err)))
+		s.reply(req, Refusal(body, codeOf(err)))
 		return
 	}
 	now := s.now.UnixMilli()
@@ -163,9 +165,9 @@ func (s *shard) commitOne(g *group, topic string, partition int32, o committed) 
 	case !fits(topic):
 		return kerr.UnknownTopicOrPartition
 	}
-	grows := o.size(topic)
+	grows := o.size(g.id, topic)
 	if old, ok := g.offsets[topic][partition]; ok {
-		grows -= old.size(topic)
+		grows -= old.size(g.id, topic)
 	}
 	if !g.roomFor(grows) {
 		return kerr.InvalidCommitOffsetSize
@@ -179,8 +181,8 @@ func (s *shard) commitOne(g *group, topic string, partition int32, o committed) 
 	return nil
 }
 
-// OffsetFetch, versions 0 to 9. From 8 on it asks for several groups, before
-// for one. Null topics (from 2 on) stand for all. An offset that is not there,
+// OffsetFetch, versions 0 to 10. From 8 on it asks for several groups, before
+// for one; 10 has topic ids, which are the caller's to resolve. Null topics (from 2 on) stand for all. An offset that is not there,
 // and so every offset of an unknown group, is -1 without an error.
 //
 // RequireStable needs nothing here: no reply leaves before everything it has
@@ -260,7 +262,7 @@ func (s *shard) deleteOffsets(req *Request, body *kmsg.OffsetDeleteRequest) {
 		err = kerr.NonEmptyGroup
 	}
 	if err != nil {
-		s.reply(req, refusal(body, codeOf(err)))
+		s.reply(req, Refusal(body, codeOf(err)))
 		return
 	}
 	r := kmsg.NewPtrOffsetDeleteResponse()

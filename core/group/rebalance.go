@@ -82,7 +82,7 @@ func (s *shard) completeJoin(g *group) {
 		g.protocol = ""
 		g.enter(Empty)
 		g.learnTopics()
-		s.emit(g.record())
+		s.writeDown(g)
 		return
 	}
 	if g.protocol = g.choose(); g.protocol == "" {

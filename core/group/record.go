@@ -85,6 +85,27 @@ func (g *group) record() Record {
 	return Record{groupKey(g.id), v.AppendTo(nil)}
 }
 
+// writeDown emits the group's record as it stands.
+func (s *shard) writeDown(g *group) {
+	r := g.record()
+	g.kept = r.Value
+	s.emit(r)
+}
+
+// rewrite emits records that say all that the log has said so far: of a group
+// that is being rebalanced, the generation before.
+func (s *shard) rewrite() effects {
+	for _, g := range s.sorted() {
+		if g.kept != nil {
+			s.emit(Record{groupKey(g.id), g.kept})
+		}
+		g.offsets.each(func(topic string, partition int32, o committed) {
+			s.emit(offsetRecord(g.id, topic, partition, &o))
+		})
+	}
+	return s.take()
+}
+
 // load folds one record of the partition into the shard. Records come in log
 // order, before any step.
 func (s *shard) load(key, value []byte) error {
@@ -150,18 +171,19 @@ func (s *shard) loadGroup(key, value []byte) error {
 		return fmt.Errorf("group metadata value of group %q: %w", k.Group, err)
 	}
 	offsets := topicOffsets(nil)
-	var bytes int64
+	var size int64
 	if old != nil {
-		offsets, bytes = old.offsets, old.offsetBytes
+		offsets, size = old.offsets, old.offsetBytes
 		old.offsets, old.offsetBytes = nil, 0
-		old.grow(-bytes)
+		old.grow(-size)
 		s.forget(old)
 	}
 	g := s.create(k.Group, v.CurrentStateTimestamp)
 	if offsets != nil {
-		g.offsets, g.offsetBytes = offsets, bytes
-		g.grow(bytes)
+		g.offsets, g.offsetBytes = offsets, size
+		g.grow(size)
 	}
+	g.kept = bytes.Clone(value)
 	g.protocolType, g.generation = v.ProtocolType, v.Generation
 	if len(v.Members) > 0 {
 		g.protocol, g.leader = textOf(v.Protocol), textOf(v.Leader)

@@ -20,8 +20,8 @@ func codeOf(err error) int16 {
 	return ke.Code
 }
 
-// refusal is the answer to body when all of it failed with code.
-func refusal(body kmsg.Request, code int16) kmsg.Response {
+// Refusal is the answer to body when all of it failed with code.
+func Refusal(body kmsg.Request, code int16) kmsg.Response {
 	resp := body.ResponseKind()
 	switch b := body.(type) {
 	case *kmsg.JoinGroupRequest:

@@ -20,8 +20,8 @@ type Request struct {
 	ClientID string
 	Host     string
 	// Answer is called exactly once, from any goroutine, with a response of
-	// Body's version that is the callee's to keep but not to change. It must
-	// not call into the Coordinator.
+	// Body's version. It is the callee's, but for the bytes in it, which are not
+	// to be changed. It must not call into the Coordinator.
 	Answer func(kmsg.Response)
 }
 
@@ -182,7 +182,7 @@ func (s *shard) fail(code int16) effects {
 		for _, m := range g.members {
 			for _, req := range []*Request{m.join, m.sync} {
 				if req != nil {
-					s.reply(req, refusal(req.Body, code))
+					s.reply(req, Refusal(req.Body, code))
 				}
 			}
 			m.join, m.sync = nil, nil

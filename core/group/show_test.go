@@ -223,7 +223,7 @@ func checkGroup(t require.TestingT, g *group) {
 		size += g.pending[id].size
 	}
 	var offsets int64
-	g.offsets.each(func(topic string, _ int32, o committed) { offsets += o.size(topic) })
+	g.offsets.each(func(topic string, _ int32, o committed) { offsets += o.size(g.id, topic) })
 	require.Equal(t, offsets, g.offsetBytes)
 	require.Equal(t, size+offsets+int64(groupOverhead+len(g.id)), g.bytes)
 }

@@ -84,7 +84,7 @@ func (s *shard) assign(g *group, assignments []kmsg.SyncGroupRequestGroupAssignm
 	}
 	g.grow(size)
 	g.enter(Stable)
-	s.emit(g.record())
+	s.writeDown(g)
 	s.releaseSyncs(g, nil)
 }
 

@@ -1,0 +1,255 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/batching"
+	"millrace/core/group"
+	"millrace/core/meta"
+)
+
+// The topic that groups are kept in. It is made when the first client looks for
+// a coordinator: 50 logs that most brokers of a laboratory never need.
+const offsetsTopic = "__consumer_offsets"
+
+// groups ties a group.Coordinator to the partitions of __consumer_offsets: what
+// it writes goes there, what it knows at a start comes from there.
+//
+// Locks are taken in this order: changeMu, a lane of the coordinator,
+// partition.mu. Answers leave from whichever goroutine the promise of the sync
+// policy comes true on.
+type groups struct {
+	*group.Coordinator
+	b     *Broker
+	topic meta.ID
+	parts []*offsetsPartition
+
+	quit    chan struct{} // closed when loading has become pointless
+	loading sync.WaitGroup
+}
+
+// offsetsPartition is where one lane of the coordinator writes. What is not the
+// partition itself belongs to Append, of which there is one at a time.
+type offsetsPartition struct {
+	*partition
+	builder *batching.Builder
+	buf     []byte
+
+	rewritten int64 // bytes of the last rewrite; the chores' own
+}
+
+var _ group.Log = (*groups)(nil)
+
+// errNotKept is all that the coordinator has to know.
+var errNotKept = errors.New("the records are not kept")
+
+// coordinate brings the coordinator into line with a view: there is one while
+// __consumer_offsets exists. changeMu is held, or nothing else runs yet.
+func (b *Broker) coordinate(v *view) {
+	now, topic := b.groups.Load(), v.byName[offsetsTopic]
+	if now != nil && (topic == nil || topic.meta.ID != now.topic) {
+		b.groups.Store(nil)
+		now.close()
+		now = nil
+	}
+	if now != nil || topic == nil {
+		return
+	}
+	g := &groups{b: b, topic: topic.meta.ID, quit: make(chan struct{})}
+	for _, p := range topic.partitions {
+		g.parts = append(g.parts, &offsetsPartition{partition: p, builder: batching.NewBuilder(batching.Options{})})
+	}
+	g.Coordinator = group.New(b.cfg.Group, g, len(g.parts))
+	b.groups.Store(g)
+	g.loading.Add(1)
+	go g.loadAll()
+}
+
+// close answers all that is parked. It waits for the loading, not for answers.
+func (g *groups) close() {
+	close(g.quit)
+	g.Coordinator.Close()
+	g.loading.Wait()
+}
+
+// closeGroups ends the coordinator when the broker stops.
+func (b *Broker) closeGroups() {
+	b.changeMu.Lock()
+	defer b.changeMu.Unlock()
+	if g := b.groups.Swap(nil); g != nil {
+		g.close()
+	}
+}
+
+// forgetOffsets drops what groups committed for a topic that is gone.
+func (b *Broker) forgetOffsets(topic string) {
+	if g := b.groups.Load(); g != nil {
+		g.TopicDeleted(topic)
+	}
+}
+
+// makeOffsetsTopic makes __consumer_offsets; it may be there already.
+func (b *Broker) makeOffsetsTopic() error {
+	return b.change(func(image *meta.Image) ([]meta.Record, error) {
+		if image.Topic(offsetsTopic) != nil {
+			return nil, nil
+		}
+		return []meta.Record{b.newOffsetsTopic()}, nil
+	})
+}
+
+func (b *Broker) newOffsetsTopic() meta.TopicCreated {
+	return meta.TopicCreated{
+		Name: offsetsTopic, ID: meta.NewID(), Partitions: b.cfg.Group.Partitions, Node: b.node,
+		Configs: map[string]string{
+			"cleanup.policy":   "compact",
+			"compression.type": CompressionProducer,
+			"segment.bytes":    strconv.FormatInt(b.cfg.Group.SegmentBytes, 10),
+		},
+	}
+}
+
+// Append writes the records as one batch, or as several where one would be
+// larger than consumers of the topic expect.
+func (g *groups) Append(partition int32, now time.Time, records []group.Record, done func(error)) {
+	p := g.parts[partition]
+	s := p.settings.Load()
+	var last appended
+	for len(records) > 0 {
+		n, size := 0, int64(batching.HeaderSize)
+		for n < len(records) && (n == 0 || size+recordSize(records[n]) <= s.MaxMessageBytes) {
+			size += recordSize(records[n])
+			n++
+		}
+		at, err := p.appendRecords(records[:n], s, now.UnixMilli())
+		if err != nil {
+			done(err)
+			return
+		}
+		last, records = at, records[n:]
+	}
+	if last.held {
+		p.advance(last.end)
+		done(nil)
+		return
+	}
+	settle := func(code int16) {
+		if code != 0 {
+			done(errNotKept)
+			return
+		}
+		done(nil)
+	}
+	if waiting, code := p.await(ack{until: last.end, done: settle}); !waiting {
+		settle(code)
+	}
+}
+
+// recordSize is at least what a record takes in a batch.
+func recordSize(r group.Record) int64 { return int64(len(r.Key)+len(r.Value)) + recordOverhead }
+
+// recordOverhead is the most that lengths and deltas of a record take.
+const recordOverhead = 32
+
+func (p *offsetsPartition) appendRecords(records []group.Record, s *settings, now int64) (at appended, err error) {
+	p.builder.Reset()
+	for _, r := range records {
+		if err := p.builder.Append(now, r.Key, r.Value, nil); err != nil {
+			return at, fmt.Errorf("a record of %s: %w", p.name, err)
+		}
+	}
+	if p.buf, err = p.builder.Build(p.buf[:0]); err != nil {
+		return at, fmt.Errorf("a batch of %s: %w", p.name, err)
+	}
+	batch, err := batching.View(p.buf)
+	if err != nil {
+		panic("BUG: a batch just built: " + err.Error())
+	}
+	at, code := p.append(batch, s, now, source{trusted: true})
+	if cap(p.buf) > keepRecompressed {
+		p.buf, p.builder = nil, batching.NewBuilder(batching.Options{})
+	}
+	if code != 0 {
+		return at, errNotKept
+	}
+	return at, nil
+}
+
+// loadAll reads what the partitions hold, some at a time.
+func (g *groups) loadAll() {
+	defer g.loading.Done()
+	began, slots := time.Now(), make(chan struct{}, g.b.cfg.RecoveryThreads)
+	var wait sync.WaitGroup
+	for i := range g.parts {
+		slots <- struct{}{}
+		wait.Add(1)
+		go func() {
+			defer func() { <-slots; wait.Done() }()
+			g.load(int32(i))
+		}()
+	}
+	wait.Wait()
+	if took := time.Since(began); took > time.Second {
+		g.b.log.Info("groups loaded", "partitions", len(g.parts), "took", took.Round(time.Millisecond))
+	}
+}
+
+var errPointless = errors.New("nobody needs it any more")
+
+// load reads one partition. A record that no coordinator writes is passed over;
+// a log that cannot be read leaves its groups without a coordinator.
+func (g *groups) load(i int32) {
+	p := g.parts[i]
+	if p.check(-1) != 0 {
+		g.LoadFailed(i)
+		return
+	}
+	passed := 0
+	err := p.log.Scan(p.log.Start(), p.log.End(), func(batch batching.Batch) error {
+		select {
+		case <-g.quit:
+			return errPointless
+		default:
+		}
+		if batch.IsControl() {
+			return nil
+		}
+		for r, err := range batch.Records(0) {
+			if err != nil {
+				return err
+			}
+			if err := g.Load(i, r.Key, r.Value); err != nil {
+				if passed == 0 {
+					p.b.log.Warn("passing over a record that no coordinator writes", "partition", p.name, "offset", batch.Offset(r), "err", err)
+				}
+				passed++
+			}
+		}
+		return nil
+	})
+	switch {
+	case err == nil:
+		g.Loaded(i)
+	case !errors.Is(err, errPointless):
+		p.b.log.Error("groups have no coordinator: their partition cannot be read", "partition", p.name, "err", err)
+		fallthrough
+	default:
+		g.LoadFailed(i)
+	}
+}
+
+// refuseGroup is the answer to a request for a group while there is no
+// coordinator: the client looks for one, which makes it.
+func refuseGroup(req kmsg.Request) kmsg.Response {
+	if req.Key() == int16(kmsg.ListGroups) {
+		return req.ResponseKind() // there are none
+	}
+	return group.Refusal(req, kerr.NotCoordinator.Code)
+}
