@@ -93,7 +93,7 @@ func TestUnknownVersions(t *testing.T) {
 		{Key: int16(kmsg.Metadata), Version: 99},
 		{Key: int16(kmsg.CreateTopics), Version: 0},
 		{Key: int16(kmsg.Fetch), Version: -1},
-		{Key: int16(kmsg.JoinGroup), Version: 0},
+		{Key: int16(kmsg.ControlledShutdown), Version: 0},
 		{Key: 999, Version: 0},
 		{Key: -1, Version: 0},
 	} {
