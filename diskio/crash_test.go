@@ -175,7 +175,7 @@ func TestCrashAtEveryCall(t *testing.T) {
 			t.Run(fmt.Sprintf("append.mode=%s/seed=%d", cfg.AppendMode, seed), func(t *testing.T) {
 				t.Parallel()
 				seed := seed + uint64(i)*100
-				for n := int64(1); ; n++ {
+				for n := int64(1); ; n += every(7) {
 					require.Less(t, n, int64(5000), "the script does not end")
 					p, mem, done, err := crashAt(n, cfg, seed, Fault{})
 					if !done {
@@ -228,7 +228,7 @@ func TestFaultAtEveryCall(t *testing.T) {
 		for _, fault := range []Fault{{Err: syscall.ENOSPC, Short: true}, {Err: syscall.EIO}} {
 			t.Run(fmt.Sprintf("append.mode=%s/err=%v", cfg.AppendMode, fault.Err), func(t *testing.T) {
 				t.Parallel()
-				for n := int64(1); ; n++ {
+				for n := int64(1); ; n += every(7) {
 					require.Less(t, n, int64(5000))
 					fault.Call = n
 					if !faultOnce(t, cfg, fault) {
@@ -256,7 +256,7 @@ func faultOnce(t *testing.T, cfg Config, fault Fault) bool {
 		require.NoError(t, err, "the second try, on a disk that works")
 	}
 	rng := rand.New(rand.NewPCG(7, 7))
-	for i := range 40 {
+	for i := range 25 {
 		before := l.End()
 		b := scriptBatch(before, rng)
 		b2 := scriptBatch(b.NextOffset(), rng)
@@ -273,7 +273,7 @@ func faultOnce(t *testing.T, cfg Config, fault Fault) bool {
 				checkFailed(t, l, err, fault.Err)
 			}
 		}
-		if i == 20 {
+		if i == 15 {
 			if err := l.Truncate(l.End() - 5); err != nil {
 				checkFailed(t, l, err, fault.Err)
 			}

@@ -15,6 +15,15 @@ import (
 // quiet is a logger for tests that provoke failures.
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
+// every is the stride of a test that goes through all calls of a script: under
+// -short, as with the race detector, it takes some of them.
+func every(stride int64) int64 {
+	if testing.Short() {
+		return stride
+	}
+	return 1
+}
+
 // testBatch is a batch of count records from offset base on, each about size
 // bytes, stamped ms, ms+1, ... Every value starts with its offset, so that a
 // reader can tell what it got.

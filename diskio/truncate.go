@@ -67,7 +67,7 @@ func (l *Log) truncateLocked(segs []*segment, i int, to int64) error {
 			return err
 		}
 	}
-	cut, err := s.cut(f, at.pos)
+	cut, err := s.cut(f, at.pos, end)
 	if err != nil {
 		return err
 	}
@@ -86,20 +86,19 @@ func (l *Log) truncateLocked(segs []*segment, i int, to int64) error {
 	return nil
 }
 
-// cut makes the segment that holds the first size bytes of s. Where no span is
+// cut makes the segment that holds the first size bytes of s, up to offset end. Where no span is
 // out it takes over the file and shortens it. A span that is out must find its
 // bytes in place, not those that are appended next, nor, in a mapping, the end
 // of the file: so the file is left to it, and the new segment is a copy.
-func (s *segment) cut(f *segmentFile, size int64) (*segment, error) {
+func (s *segment) cut(f *segmentFile, size, end int64) (*segment, error) {
 	if s.refs.CompareAndSwap(1, 0) {
 		err := f.Truncate(size)
 		if err == nil {
+			s.setEnd(end, size)
 			err = f.Sync()
 		}
 		if err != nil {
-			// The list still holds s, and no one else can. Its end is published
-			// as it was: End is what keeps readers from what may be gone.
-			s.refs.Store(1)
+			s.refs.Store(1) // the list still holds s, and no one else can
 			return nil, err
 		}
 		c := newSegment(s.l, s.base)
