@@ -42,7 +42,7 @@ func TestRunAgainstCore(t *testing.T) {
 					Producers: load.Producers{Count: 2, Acks: load.AcksAll, Linger: 5 * time.Millisecond, BatchBytes: 16 << 10, Compression: codec, Retries: -1},
 					Consumers: load.Consumers{Groups: 2, Members: 2, MaxWait: 100 * time.Millisecond},
 					Phases: []load.Phase{
-						{Kind: load.Steady, Len: 400 * time.Millisecond, Pacer: load.Constant(5000)},
+						{Kind: load.Steady, Len: 200 * time.Millisecond, Pacer: load.Constant(10000)},
 						{Kind: load.Drain, Len: 20 * time.Second},
 					},
 				})

@@ -13,6 +13,7 @@ import (
 func steady(client string, target *synthetic) Spec {
 	s := small(client)
 	s.Topics = target.topics
+	s.Producers.Linger = 5 * time.Millisecond
 	s.Phases = []Phase{{Kind: Steady, Len: 3 * time.Second, Pacer: Constant(5000)}, {Kind: Drain, Len: 10 * time.Second}}
 	s.Brokers, s.env = []string{"synthetic:9092"}, target.env()
 	return s

@@ -127,7 +127,7 @@ func TestOverload(t *testing.T) {
 	})
 }
 
-// TestFaultsAreCaught: each kind of fault, one batch in 50, is counted as what
+// TestFaultsAreCaught: each kind of fault, one batch in 20, is counted as what
 // it is, and nothing else is.
 func TestFaultsAreCaught(t *testing.T) {
 	for _, client := range Clients() {
@@ -137,7 +137,7 @@ func TestFaultsAreCaught(t *testing.T) {
 			}
 			bubble(t, client+"/"+fault, func(t *testing.T) {
 				target := newSynthetic(Topic{"events", 2})
-				target.fault, target.every = fault, 50
+				target.fault, target.every = fault, 20
 				if fault == "none" {
 					target.every = 0
 				}
@@ -147,7 +147,8 @@ func TestFaultsAreCaught(t *testing.T) {
 				if fault == "swap" { // batches of different producers have no order
 					s.Producers.Count = 1
 				}
-				s.Phases = []Phase{{Kind: Steady, Len: 3 * time.Second, Pacer: Constant(10000)}, {Kind: Drain, Len: time.Minute}}
+				s.Producers.Linger = 10 * time.Millisecond
+				s.Phases = []Phase{{Kind: Steady, Len: 3 * time.Second, Pacer: Constant(4000)}, {Kind: Drain, Len: time.Minute}}
 				s.Brokers, s.env = []string{"synthetic:9092"}, target.env()
 				res, err := Run(context.Background(), s)
 				require.NoError(t, err)
@@ -155,7 +156,7 @@ func TestFaultsAreCaught(t *testing.T) {
 				both := 2 * target.faulted
 				damaged := both
 				if client == "kgo" { // tells which record of the batch it was
-					damaged = 2 * int64(target.batches/50)
+					damaged = 2 * int64(target.batches/20)
 				}
 				want := map[string][4]int64{
 					"none": {}, "lose": {both}, "double": {0, both}, "swap": {0, 0, both}, "damage": {0, 0, 0, damaged}, "damage-crc": {0, 0, 0, damaged},
