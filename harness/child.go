@@ -32,19 +32,36 @@ type child struct {
 	pprofBase string
 }
 
-func (c *child) start(ctx context.Context) error {
+func (c *child) start(ctx context.Context) (err error) {
+	if c.data, err = dataDir(c.dataParent); err != nil {
+		return fmt.Errorf("no directory for the broker's data: %w (say another with --data)", err)
+	}
+	return c.launch(ctx, "127.0.0.1:0")
+}
+
+// revive starts a broker that died again, on the same data and the same
+// address, so that what was acknowledged can be read back.
+func (c *child) revive(ctx context.Context) error {
+	addr := c.addr
+	c.addr, c.pprofBase = "", ""
+	if err := c.launch(ctx, addr); err != nil {
+		return err
+	}
+	if c.addr != addr {
+		return fmt.Errorf("it listens on %s, where the load does not look for it", c.addr)
+	}
+	return nil
+}
+
+// launch starts the broker and waits until it listens.
+func (c *child) launch(ctx context.Context, listen string) (err error) {
 	binary := c.binary
 	if binary == "" {
-		var err error
 		if binary, err = os.Executable(); err != nil {
 			return err
 		}
 	}
-	var err error
-	if c.data, err = dataDir(c.dataParent); err != nil {
-		return fmt.Errorf("no directory for the broker's data: %w (say another with --data)", err)
-	}
-	args := []string{"serve", "--listen", "127.0.0.1:0", "--data", c.data, "--pprof", "127.0.0.1:0"}
+	args := []string{"serve", "--listen", listen, "--data", c.data, "--pprof", "127.0.0.1:0"}
 	for _, k := range sortedKeys(c.knobs) {
 		args = append(args, "--set", k+"="+c.knobs[k])
 	}

@@ -216,6 +216,10 @@ func ledgerOf(res *load.Result) results.Ledger {
 		if e.Offset >= 0 {
 			at += fmt.Sprintf(" offset %d", e.Offset)
 		}
+		if e.Producer < 0 {
+			l.Examples = append(l.Examples, at+" on: acknowledged and read, and no longer in the log")
+			continue
+		}
 		l.Examples = append(l.Examples, fmt.Sprintf("%s, record %d of producer %d, group %d", at, e.Sequence, e.Producer, e.Group))
 	}
 	return l

@@ -61,10 +61,17 @@ func serveFake(args []string) {
 		return
 	}
 	port := 0
+	if _, p, err := net.SplitHostPort(opt["--listen"]); err == nil {
+		port, _ = strconv.Atoi(p)
+	}
 	if p := opt["--port"]; p != "" {
 		port, _ = strconv.Atoi(p)
 	}
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port))
+	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.Ports(port)}
+	if port != 0 && opt["--port"] == "" { // started again: the topic is there, and all records are forgotten
+		opts = append(opts, kfake.SeedTopics(2, "a"))
+	}
+	c, err := kfake.NewCluster(opts...)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -99,6 +106,7 @@ func serveCore(opt map[string]string) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	_ = os.WriteFile(filepath.Join(cfg.DataDir, "pid"), []byte(strconv.Itoa(os.Getpid())), 0o644)
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	fmt.Println("listening on " + b.Addr())

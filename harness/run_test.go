@@ -184,27 +184,50 @@ func TestRunInterrupted(t *testing.T) {
 	require.False(t, alive(run.Trial.Target.PID))
 }
 
-// A broker that is killed in the middle is a failed run that says so, soon.
+// A broker that is killed in the middle is a failed run that says so, soon. It
+// is started again on what it left: one that kept what it acknowledged has
+// broken no promise, and one that forgot is found out.
 func TestRunTargetKilled(t *testing.T) {
 	t.Parallel()
-	o := options(t, shortScenario(t, "phases=[{steady: 60s, rate: 500/s}, {drain: 30s}]", "goals=[errors == 0, throughput >= 1/s]"), "child")
-	var killed int
-	o.Progress = &watch{word: "short steady", then: func() {
-		files, _ := filepath.Glob(filepath.Join(o.DataDir, "*", "pid"))
-		b, _ := os.ReadFile(files[0])
-		killed, _ = strconv.Atoi(string(b))
-		_ = syscall.Kill(killed, syscall.SIGKILL)
-	}}
-	run, err := Run(deadline(t), o)
-	require.NoError(t, err)
-	require.Less(t, run.Trial.Steady.LenS, 50.0, "it ended early")
-	require.Equal(t, killed, run.Trial.Target.PID)
-	require.Equal(t, results.Fail, run.Verdict.Outcome, "%+v", run.Verdict)
-	require.Contains(t, run.Verdict.Reason, "the target died during the run: signal: killed")
-	require.Equal(t, 10, ExitCode(run, err))
-	require.Zero(t, run.Trial.Ledger.Violations(), "what could not be asked is unchecked, not lost: %+v", run.Trial.Ledger)
-	left, _ := os.ReadDir(o.DataDir)
-	require.Empty(t, left)
+	for _, c := range []struct {
+		name   string
+		binary func(*testing.T) string
+		judge  func(*testing.T, *results.Run)
+	}{
+		{"keeps", coreBinary, func(t *testing.T, run *results.Run) {
+			require.Equal(t, results.Fail, run.Verdict.Outcome, "%+v", run.Verdict)
+			require.Contains(t, run.Verdict.Reason, "the target died during the run: signal: killed")
+			l := run.Trial.Ledger
+			require.True(t, l.Checked)
+			require.Positive(t, l.Acknowledged)
+			require.Zero(t, l.Unchecked, "all that was acknowledged could be asked for: %+v", l)
+			require.Zero(t, l.Violations(), "%+v", l)
+		}},
+		{"forgets", func(*testing.T) string { return "" }, func(t *testing.T, run *results.Run) {
+			require.Equal(t, results.Violation, run.Verdict.Outcome, "%+v %+v", run.Verdict, run.Trial.Ledger)
+			require.Positive(t, run.Trial.Ledger.Lost)
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			o := options(t, shortScenario(t, "phases=[{steady: 60s, rate: 500/s}, {drain: 5s}]", "goals=[errors == 0, throughput >= 1/s]"), "child")
+			o.Binary = c.binary(t)
+			var killed int
+			o.Progress = &watch{word: "short steady", then: func() {
+				files, _ := filepath.Glob(filepath.Join(o.DataDir, "*", "pid"))
+				b, _ := os.ReadFile(files[0])
+				killed, _ = strconv.Atoi(string(b))
+				_ = syscall.Kill(killed, syscall.SIGKILL)
+			}}
+			run, err := Run(deadline(t), o)
+			require.NoError(t, err)
+			require.Less(t, run.Trial.Steady.LenS, 50.0, "it ended early")
+			require.Equal(t, killed, run.Trial.Target.PID)
+			c.judge(t, run)
+			left, _ := os.ReadDir(o.DataDir)
+			require.Empty(t, left)
+		})
+	}
 }
 
 // Targets that do not come up say what is wrong in a line, and leave nothing.

@@ -144,32 +144,33 @@ type ending struct {
 func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
 	loadCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	if gone := tr.t.gone(); gone != nil {
-		go func() {
-			select {
-			case <-gone:
-				cancel(errTargetGone)
-			case <-loadCtx.Done():
-			}
-		}()
-	}
+	nurse := attend(loadCtx, tr.t, func() { cancel(errTargetGone) })
+	spec.Curtail = nurse.curtail
 	spec.Logger = quiet
 	spec.OnPhase = func(i int) { tr.phase(loadCtx, i) }
 	spec.OnSample = tr.sample
 	res, err := load.Run(loadCtx, spec)
+	cause := context.Cause(loadCtx)
+	cancel(nil)
+	nurse.ended.Wait()
 	tr.show.status("checking the account")
 	for _, f := range tr.prof.finish() {
 		tr.note("%s", f)
 	}
 	if res == nil {
 		if err == nil {
-			err = context.Cause(loadCtx)
+			err = cause
 		}
 		return ending{}, interruptedOr(ctx, err)
 	}
 	var end ending
 	switch {
-	case context.Cause(loadCtx) == errTargetGone || isClosed(tr.t.gone()):
+	case nurse.died != "":
+		end.broken = "the target died during the run: " + nurse.died
+		if nurse.revived {
+			tr.note("the target was started again on the data it had left, for the ledger to read back")
+		}
+	case isClosed(tr.t.gone()):
 		end.broken = "the target died during the run: " + tr.t.why()
 	case errors.Is(err, load.ErrTargetGone):
 		end.broken = fmt.Sprintf("the target stopped answering: nothing was acknowledged for %s", giveUp)

@@ -349,6 +349,9 @@ func (l *ledger) report(ends []int64) LedgerReport {
 			}
 			l.compare(&rep, p, g, group[p], end)
 		}
+		if ends != nil {
+			l.vanished(&rep, p, ends[p])
+		}
 	}
 	if l.acks {
 		rep.Failed = rep.Sent - rep.Acknowledged
@@ -362,6 +365,31 @@ func (l *ledger) report(ends []int64) LedgerReport {
 		return a.Kind < b.Kind || a.Kind == b.Kind && a.Offset < b.Offset
 	})
 	return rep
+}
+
+// vanished counts as lost what was acknowledged, and read, and is no longer in a
+// log that now ends before it: what a broker forgot when it died. Offsets are
+// counted, as only they are left to tell these records by.
+func (l *ledger) vanished(rep *LedgerReport, p int, end int64) {
+	high, read := int64(-1), int64(0)
+	for _, s := range l.streams[p] {
+		s.mu.Lock()
+		high = max(high, s.high)
+		s.mu.Unlock()
+	}
+	for _, group := range l.readings {
+		group[p].mu.Lock()
+		read = max(read, group[p].next)
+		group[p].mu.Unlock()
+	}
+	gone := min(read, high+1) - end
+	if gone <= 0 {
+		return
+	}
+	rep.Lost += gone
+	if countKind(rep.Examples, "lost") < maxExamples {
+		rep.Examples = append(rep.Examples, Example{Kind: "lost", Topic: l.parts[p].topic, Partition: int(l.parts[p].index), Producer: -1, Sequence: -1, Offset: end})
+	}
 }
 
 // compare adds one group's account of one partition.

@@ -40,6 +40,10 @@ type Spec struct {
 	// nothing was acknowledged for so long. 0: never; the phases' end bounds
 	// the run anyway.
 	GiveUp time.Duration
+	// Curtail, once closed, ends the sending: the drain begins at once and goes
+	// on as long as it was to, so that what was acknowledged is still read. For
+	// a target that died and came back. nil: never.
+	Curtail <-chan struct{}
 	// SkipReadBack leaves records unread where there are no consumer groups.
 	// Otherwise they are read back once after the drain, for the ledger, which
 	// may take as long as the sending did.

@@ -23,7 +23,8 @@ type watch struct {
 	entered spent // when the phase began
 	sampled spent // when the last sample was taken
 	from    int64 // ns at which the sample began
-	stopped bool
+	stopped bool  // by ctx, or given up
+	cut     bool  // the sending has ended early
 	unsent  int64
 
 	acked   int64 // records acknowledged so far
@@ -62,6 +63,9 @@ func (w *watch) run(ctx context.Context, over <-chan struct{}) {
 		case <-w.ended(ctx):
 			w.stop(last)
 			continue
+		case <-w.curtailed():
+			w.curtail(last)
+			continue
 		case <-time.After(w.sleep(end)):
 		}
 		now := w.r.now()
@@ -97,13 +101,37 @@ func (w *watch) ended(ctx context.Context) <-chan struct{} {
 	return ctx.Done()
 }
 
+// curtailed is Spec.Curtail, once.
+func (w *watch) curtailed() <-chan struct{} {
+	if w.stopped || w.cut {
+		return nil
+	}
+	return w.r.spec.Curtail
+}
+
+// curtail ends the sending and goes on to the drain.
+func (w *watch) curtail(drain int) {
+	w.cut = true
+	w.unsent = w.backlog(w.r.now())
+	w.r.stopSoft()
+	if w.phase != drain {
+		w.sample()
+		w.leave()
+		w.enter(drain)
+	}
+}
+
 // end is when the present phase ends; of a stopped run's drain, the grace
 // decides.
 func (w *watch) end() int64 {
 	if w.stopped {
 		return math.MaxInt64
 	}
-	end := w.r.rec.starts[w.phase] + int64(w.r.phases[w.phase].Len)
+	from := w.r.rec.starts[w.phase]
+	if w.cut {
+		from = int64(w.begun[len(w.begun)-1].Start)
+	}
+	end := from + int64(w.r.phases[w.phase].Len)
 	if w.r.readBack.Load() {
 		// Reading back is no part of what is measured. It may take as long as
 		// the sending did, and one drain more.
@@ -121,15 +149,8 @@ func (w *watch) sleep(end int64) time.Duration {
 // stop ends the sending at once, and everything after the grace.
 func (w *watch) stop(drain int) {
 	w.stopped = true
-	now := w.r.now()
-	w.unsent = w.backlog(now)
-	w.r.stopSoft()
 	time.AfterFunc(grace, w.r.stopHard)
-	if w.phase != drain {
-		w.sample()
-		w.leave()
-		w.enter(drain)
-	}
+	w.curtail(drain)
 }
 
 // backlog is how many arrivals are due and not handed over.
@@ -144,7 +165,7 @@ func (w *watch) backlog(now int64) int64 {
 // drainBegin is when the last phase that sends ended, or was to end.
 func (w *watch) drainBegin() time.Duration {
 	at := time.Duration(w.r.rec.starts[len(w.r.phases)-1])
-	if w.stopped {
+	if w.cut {
 		at = min(at, w.begun[len(w.begun)-1].Start)
 	}
 	return at
