@@ -201,7 +201,7 @@ func TestLedgerOfManyFaults(t *testing.T) {
 				r.saw(0, seq, 1, offset)
 			}
 		}
-		rep := l.report([]int64{0})
+		rep := l.report([]int64{r.next})
 		require.Equal(t, [4]int64{lost, twice, late, bad}, [4]int64{rep.Lost, rep.Duplicated, rep.Reordered, rep.Corrupt}, "seed %d", seed)
 	}
 }
@@ -260,4 +260,22 @@ func BenchmarkLedger(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A log that ends before what was acknowledged has lost it, also where it had
+// been read before.
+func TestLedgerOfALogThatForgot(t *testing.T) {
+	l := newLedger([]Topic{{"t", 1}}, 1, 1, true)
+	s, r := l.streams[0][0], l.readings[0][0]
+	s.take(10)
+	s.ack(0, 10, 9)
+	for seq := range int64(8) {
+		r.saw(0, seq, 1, seq)
+	}
+	rep := l.report([]int64{5})
+	require.EqualValues(t, 5, rep.Lost, "5, 6, 7 were read and are gone, 8 and 9 were never seen: %+v", rep)
+	require.Contains(t, rep.Examples, Example{Kind: "lost", Topic: "t", Producer: -1, Sequence: -1, Offset: 5})
+	rep = l.report([]int64{10})
+	require.Zero(t, rep.Lost, "all is still there, and two records are not read yet: %+v", rep)
+	require.EqualValues(t, 2, rep.Unchecked)
 }

@@ -70,8 +70,11 @@ func (k *Knob) Wire() string {
 		if err != nil {
 			return k.get()
 		}
-		if d < 0 {
+		switch {
+		case d < 0:
 			return "-1"
+		case d == math.MaxInt64:
+			return fmt.Sprint(int64(math.MaxInt64)) // Kafka's Long.MAX_VALUE
 		}
 		return fmt.Sprint(d.Milliseconds())
 	case Bytes:
@@ -230,8 +233,6 @@ func (k *Knob) Bounds() string {
 	}
 	show := func(v int64) string {
 		switch {
-		case k.Kind == Duration && v == math.MaxInt64:
-			return "forever"
 		case k.Kind == Duration:
 			return FormatDuration(time.Duration(v))
 		case k.Kind == Bytes:

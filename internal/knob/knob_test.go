@@ -14,6 +14,7 @@ type sample struct {
 	n    int
 	size int64
 	wait time.Duration
+	idle time.Duration
 	path string
 	text string
 }
@@ -24,6 +25,7 @@ func declare(v *sample) *Set {
 	s.Int(&v.n, "net.loops", "event loops", Range(0, 64))
 	s.Bytes(&v.size, "segment.bytes", "size at which a segment rolls", Range(1<<10, 1<<31-1), PerTopic(), Kafka("log.segment.bytes"))
 	s.Duration(&v.wait, "flush.ms", "longest time before a flush", Within(-1, time.Hour))
+	s.Duration(&v.idle, "idle", "no bound")
 	s.Enum(&v.path, "read.path", []string{"sendfile", "copy", "mmap"}, "how a span reaches the socket")
 	s.String(&v.text, "name", "free text")
 	return s
@@ -41,6 +43,7 @@ func TestSetReadsEveryKindAndGivesItBack(t *testing.T) {
 		{"flush.ms", "1500", "1.5s", "1500"},
 		{"flush.ms", "1h", "1h", "3600000"},
 		{"flush.ms", "-1", "-1", "-1"},
+		{"idle", "forever", "forever", "9223372036854775807"},
 		{"read.path", "mmap", "mmap", "mmap"},
 		{"name", "x y", "x y", "x y"},
 	} {
@@ -51,9 +54,9 @@ func TestSetReadsEveryKindAndGivesItBack(t *testing.T) {
 		require.NoError(t, s.Set(c.name, k.Value()), "the text form must read back")
 		require.Equal(t, c.value, k.Value(), c)
 	}
-	require.Equal(t, sample{true, 2, 4097, -1, "mmap", "x y"}, v)
+	require.Equal(t, sample{true, 2, 4097, -1, math.MaxInt64, "mmap", "x y"}, v)
 	require.Equal(t, map[string]string{
-		"cold.start": "true", "net.loops": "2", "segment.bytes": "4097", "read.path": "mmap", "name": "x y",
+		"cold.start": "true", "net.loops": "2", "segment.bytes": "4097", "idle": "forever", "read.path": "mmap", "name": "x y",
 	}, s.Changed())
 }
 
@@ -109,7 +112,7 @@ func TestParseBytesEdges(t *testing.T) {
 
 func TestParseDurationEdges(t *testing.T) {
 	for in, want := range map[string]time.Duration{"0": 0, "5": 5 * time.Millisecond, "7d": 168 * time.Hour, "-1": -1,
-		"9223372036854775807": math.MaxInt64, "250us": 250 * time.Microsecond} {
+		"9223372036854775807": math.MaxInt64, "forever": math.MaxInt64, "250us": 250 * time.Microsecond} {
 		got, err := ParseDuration(in)
 		require.NoError(t, err, in)
 		require.Equal(t, want, got, in)

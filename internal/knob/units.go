@@ -52,17 +52,22 @@ func FormatBytes(n int64) string {
 	return fmt.Sprint(n)
 }
 
+// forever is the longest duration there is; Kafka writes Long.MAX_VALUE for it.
+const forever = "forever"
+
 // ParseDuration reads Go's durations (5ms, 1h30m) with d for days, and a bare
 // number as milliseconds, the unit of Kafka's .ms settings. -1 is kept as -1ns:
-// none.
+// none; forever is the longest there is.
 func ParseDuration(s string) (time.Duration, error) {
 	t := strings.TrimSpace(s)
-	if t == "-1" {
+	switch t {
+	case "-1":
 		return -1, nil
+	case forever:
+		return math.MaxInt64, nil
 	}
 	if n, err := strconv.ParseInt(t, 10, 64); err == nil {
 		if n > math.MaxInt64/int64(time.Millisecond) {
-			// Kafka writes Long.MAX_VALUE for "never".
 			return math.MaxInt64, nil
 		}
 		if n < 0 {
@@ -89,6 +94,8 @@ func FormatDuration(d time.Duration) string {
 		return "-1"
 	case d == 0:
 		return "0s"
+	case d == math.MaxInt64:
+		return forever
 	case d > 0 && d%(24*time.Hour) == 0:
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	}
