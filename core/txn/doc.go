@@ -1,0 +1,54 @@
+// Package txn is the transaction coordinator: who may write under which
+// transactional id, which partitions a transaction has, and how it ends. It does
+// no I/O and has no clock.
+//
+// The nouns. A Machine holds every transactional id: its producer id and epoch,
+// which change hands when a new incarnation asks for them, and the transaction
+// that is under way. A step is handed the time and gives back Effects: Records to
+// append to __transaction_state, and Decisions to carry out. A Decision is a
+// transaction whose outcome is written down but not yet told: a marker has to go
+// to each of its partitions, and then Complete says so.
+//
+// # Life of a transaction
+//
+//	        first partition added       EndTxn commit              markers written
+//	Empty ─────────────────────▶ Ongoing ───────────▶ PrepareCommit ─────▶ CompleteCommit
+//	  ▲                           │ │ ▲ EndTxn abort                            │
+//	  │ InitProducerId            │ └─┼──────────────▶ PrepareAbort ──────▶ CompleteAbort
+//	  │ (from any that is         │   │                    ▲                    │
+//	  │  complete)                │   └─ next transaction ─┼────────────────────┤
+//	  └───────────────────────────┼────────────────────────┼────────────────────┘
+//	                              ▼                        │
+//	                     PrepareEpochFence ────────────────┘
+//	         a new incarnation, or the timeout: the epoch rises, so that
+//	         whoever has the old one can write nothing more, and the
+//	         transaction is aborted with the new one
+//
+// PrepareEpochFence is passed through within one step and never written down. An
+// id unused for transactional.id.expiration.ms is Dead: its record is a
+// tombstone.
+//
+// # Epochs
+//
+// A producer that names no id and epoch of its own takes over: the epoch rises,
+// and the one before is fenced. One that names the current epoch goes on after
+// an error of its own: the epoch rises too, and the one before is remembered, so
+// that a request sent again gets the same answer. Any other is fenced. An epoch
+// of 32766 is the last one given out: a new producer id begins at 0. The epoch
+// above it serves to fence the last.
+//
+// # Persistence
+//
+// The state is a fold over the records of __transaction_state, Kafka's own, one
+// for each change (record.go). What was decided and not complete when the broker
+// died is decided still: Loaded gives it back, to be carried out again. Markers
+// that are written twice do no harm. The epoch before the last is not kept.
+//
+// # Invariants
+//
+//   - A transaction is decided once, and only what is written down is told.
+//   - Between the decision and Complete nothing changes: who asks meanwhile is
+//     told CONCURRENT_TRANSACTIONS.
+//   - An id's (producer id, epoch) pair is never given out twice, but to the
+//     producer that sends its request again.
+package txn
