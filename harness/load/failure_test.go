@@ -137,7 +137,9 @@ func TestLogCutBelowItsAcknowledgements(t *testing.T) {
 		bubble(t, client, func(t *testing.T) {
 			target := newSynthetic(Topic{"events", 1})
 			s := steady(client, target)
-			s.Topics, s.Consumers.Groups = target.topics, 0
+			s.Consumers.Groups = 0
+			// All is acknowledged by the time the tail is cut.
+			s.Phases[0].Pacer = NewSequence(Stretch{Constant(5000), 2 * time.Second}, Stretch{Constant(0), 0})
 			var cut int64
 			s.OnPhase = func(p int) {
 				if p != 1 {
@@ -167,7 +169,7 @@ func TestUnacknowledged(t *testing.T) {
 	for _, client := range Clients() {
 		bubble(t, client, func(t *testing.T) {
 			target := newSynthetic(Topic{"events", 2})
-			target.fault, target.every = "lose", 100
+			target.fault, target.every, target.last = "lose", 10, 1000
 			s := steady(client, target)
 			s.Producers.Acks = AcksNone
 			s.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -177,6 +179,7 @@ func TestUnacknowledged(t *testing.T) {
 			require.Zero(t, l.Violations())
 			require.EqualValues(t, 15000, l.Sent)
 			require.Zero(t, l.Acknowledged+l.Failed)
+			require.Positive(t, target.faulted)
 			require.EqualValues(t, 15000-target.faulted, l.Seen)
 			require.EqualValues(t, l.Seen, l.Unacked)
 			require.EqualValues(t, 15000, res.Phases[0].Latency[Ack].Count())

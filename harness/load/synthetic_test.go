@@ -29,6 +29,7 @@ type synthetic struct {
 	service time.Duration // of one produce request; they are served one by one
 	fault   string        // lose, double, swap, damage, damage-crc
 	every   int           // batches from one fault to the next; 0: none
+	last    int           // the batch that may have the last fault
 
 	serving chan struct{} // full while a produce request is served; a mutex would stop fake time
 
@@ -159,7 +160,7 @@ func (s *synthetic) produce(out []byte, h wire.Header, body []byte) ([]byte, err
 func (s *synthetic) append(l *synthLog, b batching.Batch) int64 {
 	s.batches++
 	fault := ""
-	if s.every > 0 && s.batches%s.every == 0 {
+	if s.every > 0 && s.batches%s.every == 0 && s.batches <= s.last {
 		fault = s.fault
 		s.faulted += int64(b.Count())
 	}
