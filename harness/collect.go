@@ -64,7 +64,7 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	}
 	if v := res.Values; v.Pool > 0 {
 		size := fmt.Sprintf("values: %s different ones, %s on average, %.1f:1 in lz4 blocks of 64 KiB",
-			formatCount(float64(v.Pool)), formatBytes(v.MeanBytes), v.Ratio)
+			results.FormatCount(float64(v.Pool)), results.FormatBytes(v.MeanBytes), v.Ratio)
 		if v.Overhead > 0 {
 			size += fmt.Sprintf("; the ledger adds a header of %d B to each record", v.Overhead)
 		}

@@ -259,16 +259,16 @@ func parseLimit(s string, u unit) (float64, error) {
 func (u unit) format(v float64) string {
 	switch u {
 	case duration:
-		return formatNs(v)
+		return results.FormatNs(v)
 	case perSec:
-		return formatCount(v) + "/s"
+		return results.FormatCount(v) + "/s"
 	case bytesSec:
-		return formatBytes(v) + "/s"
+		return results.FormatBytes(v) + "/s"
 	case bytesize:
-		return formatBytes(v)
+		return results.FormatBytes(v)
 	}
 	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
-		return formatCount(v)
+		return results.FormatCount(v)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }

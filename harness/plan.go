@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"millrace/results"
 )
 
 // Plan is what a scenario will do and need, worked out before anything runs.
@@ -63,7 +65,7 @@ func (s *Scenario) planIn(dataDir string) (*Plan, error) {
 	}
 	if p.Disk > p.DiskFree {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("the run may write %s and %s has %s free: the disk may fill up",
-			formatBytes(p.Disk), dataDir, formatBytes(p.DiskFree)))
+			results.FormatBytes(p.Disk), dataDir, results.FormatBytes(p.DiskFree)))
 	}
 	for _, g := range s.Goals {
 		p.warnSamples(g)
@@ -90,7 +92,7 @@ func (p *Plan) warnSamples(g Goal) {
 	}
 	if need := samplesFor(percent); records < need {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%s: %s records are too few to tell p%v (%s are needed); it will be INCONCLUSIVE",
-			g.text, formatCount(records), percent, formatCount(need)))
+			g.text, results.FormatCount(records), percent, results.FormatCount(need)))
 	}
 }
 
@@ -130,20 +132,20 @@ func (p *Plan) Write(c io.Writer) {
 	for _, ph := range s.Phases {
 		switch {
 		case ph.Kind == Drain:
-			fmt.Fprintf(c, "  %-10s at most %s\n", ph.Name, formatSpan(ph.Len))
+			fmt.Fprintf(c, "  %-10s at most %s\n", ph.Name, results.FormatSpan(ph.Len))
 		case ph.Kind == Pause:
-			fmt.Fprintf(c, "  %-10s %s\n", ph.Name, formatSpan(ph.Len))
+			fmt.Fprintf(c, "  %-10s %s\n", ph.Name, results.FormatSpan(ph.Len))
 		case ph.RateTo > 0:
-			fmt.Fprintf(c, "  %-10s %s, from %s to %s records/s\n", ph.Name, formatSpan(ph.Len), formatCount(ph.Rate), formatCount(ph.RateTo))
+			fmt.Fprintf(c, "  %-10s %s, from %s to %s records/s\n", ph.Name, results.FormatSpan(ph.Len), results.FormatCount(ph.Rate), results.FormatCount(ph.RateTo))
 		case ph.Rate == maxRate:
-			fmt.Fprintf(c, "  %-10s %s, as fast as the target takes it\n", ph.Name, formatSpan(ph.Len))
+			fmt.Fprintf(c, "  %-10s %s, as fast as the target takes it\n", ph.Name, results.FormatSpan(ph.Len))
 		default:
-			fmt.Fprintf(c, "  %-10s %s at %s records/s\n", ph.Name, formatSpan(ph.Len), formatCount(ph.Rate))
+			fmt.Fprintf(c, "  %-10s %s at %s records/s\n", ph.Name, results.FormatSpan(ph.Len), results.FormatCount(ph.Rate))
 		}
 	}
-	fmt.Fprintf(c, "\n  time       at most %s, and some seconds to start, audit and check\n", formatSpan(p.Duration))
-	fmt.Fprintf(c, "  records    %s%s (%s)\n", about, formatCount(p.Records), formatBytes(p.Bytes))
-	fmt.Fprintf(c, "  disk       %s%s at most; %s has %s free\n", about, formatBytes(p.Disk), p.DataDir, formatBytes(p.DiskFree))
+	fmt.Fprintf(c, "\n  time       at most %s, and some seconds to start, audit and check\n", results.FormatSpan(p.Duration))
+	fmt.Fprintf(c, "  records    %s%s (%s)\n", about, results.FormatCount(p.Records), results.FormatBytes(p.Bytes))
+	fmt.Fprintf(c, "  disk       %s%s at most; %s has %s free\n", about, results.FormatBytes(p.Disk), p.DataDir, results.FormatBytes(p.DiskFree))
 	for _, g := range s.Goals {
 		fmt.Fprintf(c, "  goal       %s\n", g)
 	}

@@ -101,10 +101,10 @@ func ProfileSummary(w io.Writer, run *results.Run, n int) error {
 			perRecord := func(v int64) string { return "–" }
 			if c := costOf(ph, who); c != nil && total > 0 {
 				perRecord = func(v int64) string {
-					return formatNs(float64(v) / float64(total) * c.PerRecord.CPUNs)
+					return results.FormatNs(float64(v) / float64(total) * c.PerRecord.CPUNs)
 				}
 			}
-			fmt.Fprintf(w, "%s, %s: CPU %s\n", who, ph.Name, formatNs(float64(total)))
+			fmt.Fprintf(w, "%s, %s: CPU %s\n", who, ph.Name, results.FormatNs(float64(total)))
 			fmt.Fprintf(w, "%10s %6s %10s %6s  %s\n", "flat/rec", "flat", "cum/rec", "cum", "function")
 			for _, fn := range list[:min(n, len(list))] {
 				share := func(v int64) string { return fmt.Sprintf("%.1f%%", 100*float64(v)/float64(max(total, 1))) }

@@ -91,21 +91,21 @@ func (p *progress) sample(s load.Sample, out results.Sample) {
 		fmt.Fprintf(&b, ", %s left", left.Round(time.Second))
 	}
 	if p.now < len(p.s.Phases) && p.s.Phases[p.now].Kind == Drain {
-		fmt.Fprintf(&b, "  consumed %s/s  lag %s", formatCount(out.Consumed), formatCount(float64(out.Lag)))
+		fmt.Fprintf(&b, "  consumed %s/s  lag %s", results.FormatCount(out.Consumed), results.FormatCount(float64(out.Lag)))
 	} else {
-		fmt.Fprintf(&b, "  %s/s", formatCount(out.Acked))
+		fmt.Fprintf(&b, "  %s/s", results.FormatCount(out.Acked))
 		if p.s.Consumers.Groups > 0 {
-			fmt.Fprintf(&b, "  lag %s", formatCount(float64(out.Lag)))
+			fmt.Fprintf(&b, "  lag %s", results.FormatCount(float64(out.Lag)))
 		}
 		if p.ack != nil {
-			fmt.Fprintf(&b, "  ack p99 %s", formatNs(float64(p.ack.ValueAtQuantile(99))))
+			fmt.Fprintf(&b, "  ack p99 %s", results.FormatNs(float64(p.ack.ValueAtQuantile(99))))
 		}
 		if p.e2e != nil {
-			fmt.Fprintf(&b, "  e2e p99 %s", formatNs(float64(p.e2e.ValueAtQuantile(99))))
+			fmt.Fprintf(&b, "  e2e p99 %s", results.FormatNs(float64(p.e2e.ValueAtQuantile(99))))
 		}
 	}
 	if out.Errors > 0 {
-		fmt.Fprintf(&b, "  errors %s", formatCount(float64(out.Errors)))
+		fmt.Fprintf(&b, "  errors %s", results.FormatCount(float64(out.Errors)))
 	}
 	p.line(b.String())
 }

@@ -58,11 +58,11 @@ func ratesTable(w io.Writer, t *results.Trial) {
 		if p.Kind == Pause || p.Kind == Drain {
 			continue // nothing is sent in them
 		}
-		fmt.Fprintf(w, "%-14s %8s %13s %13s %13s %11s\n", clip(p.Name, 14), sig3(p.LenS), formatCount(p.Acked.Rate),
-			formatBytes(p.Acked.ByteRate), orDash(p.Consumed.Records > 0, formatCount(p.Consumed.Rate)), orDash(p.Consumed.Records > 0, formatCount(float64(p.LagMax))))
+		fmt.Fprintf(w, "%-14s %8s %13s %13s %13s %11s\n", clip(p.Name, 14), results.FormatNumber(p.LenS), results.FormatCount(p.Acked.Rate),
+			results.FormatBytes(p.Acked.ByteRate), orDash(p.Consumed.Records > 0, results.FormatCount(p.Consumed.Rate)), orDash(p.Consumed.Records > 0, results.FormatCount(float64(p.LagMax))))
 	}
 	if t.DrainS != nil {
-		fmt.Fprintf(w, "%-14s %8s  until every group had seen every record\n", Drain, sig3(*t.DrainS))
+		fmt.Fprintf(w, "%-14s %8s  until every group had seen every record\n", Drain, results.FormatNumber(*t.DrainS))
 	}
 	fmt.Fprintln(w)
 }
@@ -87,7 +87,7 @@ func latencyTable(w io.Writer, p *results.Phase) {
 		}{{50, q.P50Ns}, {90, q.P90Ns}, {99, q.P99Ns}, {99.9, q.P999Ns}, {99.99, q.P9999Ns}, {0, q.MaxNs}} {
 			// A percentile that rests on too few values is not shown.
 			told := c.percent == 0 || float64(q.Count) >= samplesFor(c.percent)
-			fmt.Fprintf(w, " %10s", orDash(told, formatNs(float64(c.ns))))
+			fmt.Fprintf(w, " %10s", orDash(told, results.FormatNs(float64(c.ns))))
 		}
 		fmt.Fprintln(w)
 	}
@@ -111,8 +111,8 @@ func costsTable(w io.Writer, t *results.Trial) {
 			continue
 		}
 		r := row.c.PerRecord
-		fmt.Fprintf(w, "%-14s %8s %7s %7s %8s %9s %8s %7s\n", row.name, formatNs(r.CPUNs), figureOf(r.Allocs), figureOf(r.AllocB),
-			figureOf(r.Syscalls), figureOf(r.Ctx), figureOf(r.DiskBytes), strings.ReplaceAll(formatBytes(float64(row.c.RSSMax)), "iB", ""))
+		fmt.Fprintf(w, "%-14s %8s %7s %7s %8s %9s %8s %7s\n", row.name, results.FormatNs(r.CPUNs), figureOf(r.Allocs), figureOf(r.AllocB),
+			figureOf(r.Syscalls), figureOf(r.Ctx), figureOf(r.DiskBytes), strings.ReplaceAll(results.FormatBytes(float64(row.c.RSSMax)), "iB", ""))
 	}
 	fmt.Fprintln(w)
 }
@@ -124,13 +124,13 @@ func ledgerLine(w io.Writer, l results.Ledger) {
 	default:
 		text := fmt.Sprintf("%s acknowledged; %s", plural(l.Acknowledged, "record"), orWords(violations(l), "each read back, in order, whole"))
 		if l.Unchecked > 0 {
-			text = fmt.Sprintf("%s acknowledged; %s not checked: %s", plural(l.Acknowledged, "record"), formatCount(float64(l.Unchecked)), l.Reason)
+			text = fmt.Sprintf("%s acknowledged; %s not checked: %s", plural(l.Acknowledged, "record"), results.FormatCount(float64(l.Unchecked)), l.Reason)
 			if v := violations(l); v != "" {
 				text += "; " + v
 			}
 		}
 		if l.Unacked > 0 {
-			text += fmt.Sprintf("; %s never acknowledged and yet there", formatCount(float64(l.Unacked)))
+			text += fmt.Sprintf("; %s never acknowledged and yet there", results.FormatCount(float64(l.Unacked)))
 		}
 		bullet(w, "ledger: ", text)
 	}
@@ -143,7 +143,7 @@ func figureOf(v *float64) string {
 	if *v < 0.001 && *v > 0 {
 		return "<0.001"
 	}
-	return sig3(*v)
+	return results.FormatNumber(*v)
 }
 
 func orDash(ok bool, s string) string {
@@ -177,17 +177,8 @@ func bullet(w io.Writer, label, text string) {
 // wrapped writes text in lines of at most 80 columns.
 func wrapped(w io.Writer, indent, text string) {
 	for _, para := range strings.Split(text, "\n") {
-		line := indent
-		for _, word := range strings.Fields(para) {
-			if line != indent && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-				fmt.Fprintln(w, line)
-				line = indent
-			}
-			if line != indent {
-				line += " "
-			}
-			line += word
+		for _, line := range results.Wrap(para, width-len(indent)) {
+			fmt.Fprintln(w, indent+line)
 		}
-		fmt.Fprintln(w, line)
 	}
 }

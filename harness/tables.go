@@ -94,13 +94,13 @@ func abs(f float64) float64 {
 func formatMetric(m results.CompareMetric, v float64) string {
 	switch m.Unit {
 	case "/s":
-		return formatCount(v) + "/s"
+		return results.FormatCount(v) + "/s"
 	case "ns":
-		return formatNs(v)
+		return results.FormatNs(v)
 	case "B":
-		return formatBytes(v)
+		return results.FormatBytes(v)
 	}
-	return sig3(v)
+	return results.FormatNumber(v)
 }
 
 // formatRatio is the ratio with its interval, ~ where it shows nothing.
@@ -128,9 +128,9 @@ func SearchSummary(w io.Writer, s *results.Search) {
 	fmt.Fprintln(w)
 	text := "No rate met the goals."
 	if s.Capacity > 0 {
-		text = fmt.Sprintf("The highest rate that met the goals is %s records/s", formatCount(s.Capacity))
+		text = fmt.Sprintf("The highest rate that met the goals is %s records/s", results.FormatCount(s.Capacity))
 		if s.Above > 0 {
-			text += fmt.Sprintf("; %s did not", formatCount(s.Above))
+			text += fmt.Sprintf("; %s did not", results.FormatCount(s.Above))
 		}
 		text += ". In the way of more: " + s.Limit + "."
 	}
@@ -141,8 +141,8 @@ func SearchSummary(w io.Writer, s *results.Search) {
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "%12s %-13s %12s %9s %9s %9s %7s\n", "rate/s", "outcome", "acked/s", "ack p50", "ack p99", "e2e p99", "cores")
 	for _, p := range s.Points {
-		fmt.Fprintf(w, "%12s %-13s %12s %9s %9s %9s %7s\n", formatCount(p.Rate), p.Outcome, formatCount(p.Throughput),
-			formatNs(float64(p.AckP50Ns)), formatNs(float64(p.AckP99Ns)), formatNs(float64(p.E2EP99Ns)),
+		fmt.Fprintf(w, "%12s %-13s %12s %9s %9s %9s %7s\n", results.FormatCount(p.Rate), p.Outcome, results.FormatCount(p.Throughput),
+			results.FormatNs(float64(p.AckP50Ns)), results.FormatNs(float64(p.AckP99Ns)), results.FormatNs(float64(p.E2EP99Ns)),
 			fmt.Sprintf("%.2f", p.TargetCores+p.GeneratorCores))
 		if p.Missed != "" {
 			wrapped(w, "               ", p.Missed)

@@ -211,7 +211,7 @@ func (tr *trial) roomFor() error {
 	}
 	if !p.ClosedLoop && p.DiskFree > 0 && p.Disk > p.DiskFree {
 		return fmt.Errorf("the run may write %s and %s has only %s free: make it shorter or slower, or say another place with --data",
-			formatBytes(p.Disk), p.DataDir, formatBytes(p.DiskFree))
+			results.FormatBytes(p.Disk), p.DataDir, results.FormatBytes(p.DiskFree))
 	}
 	return nil
 }
@@ -328,5 +328,5 @@ func plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return formatCount(float64(n)) + " " + noun + "s"
+	return results.FormatCount(float64(n)) + " " + noun + "s"
 }

@@ -116,7 +116,7 @@ func judgeGoal(g Goal, s *Scenario, t *results.Trial) results.Goal {
 		n := float64(p.Latency[g.histogram()].Count)
 		if need := samplesFor(percent); n < need {
 			return set(results.Inconclusive, "%s are too few to tell p%v (%s are needed)",
-				plural(int64(n), "value"), percent, formatCount(need))
+				plural(int64(n), "value"), percent, results.FormatCount(need))
 		}
 	}
 	if strings.Contains(g.Figure, "throughput") && p.LenS < 1 {
@@ -162,7 +162,7 @@ func excuse(g Goal, s *Scenario, t *results.Trial, p *results.Phase, v float64) 
 		return ""
 	}
 	return fmt.Sprintf("the generator itself was late with %.1f %% of the records (schedule lag p%v %s)",
-		a.LateShare*100, percent, formatNs(*late))
+		a.LateShare*100, percent, results.FormatNs(*late))
 }
 
 func phaseOf(t *results.Trial, name string) *results.Phase {
@@ -185,7 +185,7 @@ func violations(l results.Ledger) string {
 			if c.n == 1 {
 				verb = "was"
 			}
-			parts = append(parts, fmt.Sprintf("%s %s %s", formatCount(float64(c.n)), verb, c.what))
+			parts = append(parts, fmt.Sprintf("%s %s %s", results.FormatCount(float64(c.n)), verb, c.what))
 		}
 	}
 	return strings.Join(parts, ", ")
@@ -202,24 +202,24 @@ func answer(s *Scenario, t *results.Trial) string {
 		flow, verb = p.Sent, "was sent (unacknowledged)"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s %s records/s (%s/s)", subject(t.Target), verb, formatCount(flow.Rate), formatBytes(flow.ByteRate))
+	fmt.Fprintf(&b, "%s %s %s records/s (%s/s)", subject(t.Target), verb, results.FormatCount(flow.Rate), results.FormatBytes(flow.ByteRate))
 	if s.scheduled() {
-		fmt.Fprintf(&b, " of %s scheduled", formatCount(p.ScheduledRate))
+		fmt.Fprintf(&b, " of %s scheduled", results.FormatCount(p.ScheduledRate))
 	} else {
 		b.WriteString(" in a closed loop")
 	}
 	latency := func(name, as string) {
 		if q := p.Latency[name]; q.Count > 0 {
-			fmt.Fprintf(&b, ", %s p50 %s and p99 %s", as, formatNs(float64(q.P50Ns)), formatNs(float64(q.P99Ns)))
+			fmt.Fprintf(&b, ", %s p50 %s and p99 %s", as, results.FormatNs(float64(q.P50Ns)), results.FormatNs(float64(q.P99Ns)))
 		}
 	}
 	latency(results.Ack, "ack")
 	latency(results.EndToEnd, "end to end")
 	if groups := s.Consumers.Groups; groups > 1 && p.Consumed.Records > 0 {
-		fmt.Fprintf(&b, "; %d groups together read %s records/s", groups, formatCount(p.Consumed.Rate))
+		fmt.Fprintf(&b, "; %d groups together read %s records/s", groups, results.FormatCount(p.Consumed.Rate))
 	}
 	if c := p.Target; c != nil && p.Acked.Records > 0 {
-		fmt.Fprintf(&b, "; its CPU cost is %s per record", formatNs(c.PerRecord.CPUNs))
+		fmt.Fprintf(&b, "; its CPU cost is %s per record", results.FormatNs(c.PerRecord.CPUNs))
 	}
 	b.WriteByte('.')
 	if t.Audit.Limited {

@@ -160,9 +160,9 @@ func TestAnswer(t *testing.T) {
 
 func TestFormat(t *testing.T) {
 	for want, got := range map[string]string{
-		"0": formatNs(0), "999 ns": formatNs(999), "1 µs": formatNs(999.6), "1.23 ms": formatNs(1_234_567), "12.3 s": formatNs(12.34e9),
-		"1,234,567": formatCount(1234567), "-1,000": formatCount(-1000), "0.5": formatCount(0.5), "99.5": formatCount(99.5), "100": formatCount(100.4),
-		"1 KiB": formatBytes(1024), "48.8 MiB": formatBytes(50000 * 1024), "0 B": formatBytes(0),
+		"0": results.FormatNs(0), "999 ns": results.FormatNs(999), "1 µs": results.FormatNs(999.6), "1.23 ms": results.FormatNs(1_234_567), "12.3 s": results.FormatNs(12.34e9),
+		"1,234,567": results.FormatCount(1234567), "-1,000": results.FormatCount(-1000), "0.5": results.FormatCount(0.5), "99.5": results.FormatCount(99.5), "100": results.FormatCount(100.4),
+		"1 KiB": results.FormatBytes(1024), "48.8 MiB": results.FormatBytes(50000 * 1024), "0 B": results.FormatBytes(0),
 	} {
 		require.Equal(t, want, got)
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // FormatNs is a duration with three significant digits: 1.23 ms.
@@ -13,19 +14,19 @@ func FormatNs(ns float64) string {
 	case a == 0:
 		return "0"
 	case a < 999.5:
-		return sig3(ns) + " ns"
+		return FormatNumber(ns) + " ns"
 	case a < 999.5e3:
-		return sig3(ns/1e3) + " µs"
+		return FormatNumber(ns/1e3) + " µs"
 	case a < 999.5e6:
-		return sig3(ns/1e6) + " ms"
+		return FormatNumber(ns/1e6) + " ms"
 	}
-	return sig3(ns/1e9) + " s"
+	return FormatNumber(ns/1e9) + " s"
 }
 
 // FormatCount is a number with thin groups: 49,876; fractions only below 100.
 func FormatCount(v float64) string {
 	if math.Abs(v) < 100 && v != math.Trunc(v) {
-		return sig3(v)
+		return FormatNumber(v)
 	}
 	s := strconv.FormatFloat(math.Round(v), 'f', 0, 64)
 	sign := ""
@@ -50,11 +51,11 @@ func FormatBytes(v float64) string {
 		v /= 1024
 		i++
 	}
-	return sig3(v) + " " + units[i]
+	return FormatNumber(v) + " " + units[i]
 }
 
-// sig3 is v with three significant digits, without trailing zeros.
-func sig3(v float64) string {
+// FormatNumber is v with three significant digits, without trailing zeros.
+func FormatNumber(v float64) string {
 	if v == 0 {
 		return "0"
 	}
@@ -72,4 +73,26 @@ func FormatSpan(d time.Duration) string {
 		return d.Round(100 * time.Millisecond).String()
 	}
 	return d.Round(time.Second).String()
+}
+
+// Wrap breaks text into lines of at most width characters, at spaces; a longer
+// word stands alone.
+func Wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) <= width:
+			line += " " + word
+		default:
+			lines = append(lines, line)
+			line = word
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
 }

@@ -11,6 +11,7 @@ import (
 
 	"millrace/core"
 	"millrace/internal/knob"
+	"millrace/results"
 )
 
 func knobsCmd() *cobra.Command {
@@ -42,10 +43,10 @@ func knobsCmd() *cobra.Command {
 			}
 			for _, k := range list {
 				fmt.Fprintf(w, "%s = %s\n", k.Name, shown(k.Default))
-				for _, line := range wrap(k.Doc, 74) {
+				for _, line := range results.Wrap(k.Doc, 74) {
 					fmt.Fprintln(w, "    "+line)
 				}
-				for _, line := range wrap(values(k), 74) {
+				for _, line := range results.Wrap(values(k), 74) {
 					fmt.Fprintln(w, "    "+line)
 				}
 			}
@@ -122,27 +123,6 @@ func writeKnobsMarkdown(w io.Writer, list []*knob.Knob) error {
 		fmt.Fprintf(w, "| `%s` | `%s` | %s | %s |\n", k.Name, shown(k.Default), cell.Replace(values(k)), cell.Replace(k.Doc))
 	}
 	return nil
-}
-
-// wrap breaks text into lines of at most width characters, at spaces.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case len(line)+1+len(word) <= width:
-			line += " " + word
-		default:
-			lines = append(lines, line)
-			line = word
-		}
-	}
-	if line != "" {
-		lines = append(lines, line)
-	}
-	return lines
 }
 
 // table writes rows in aligned columns.

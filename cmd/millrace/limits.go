@@ -115,11 +115,11 @@ func writeLimits(w io.Writer, l *results.Limits) {
 		state = append(state, "sender and receiver on CPUs of their own")
 	}
 	fmt.Fprintln(w)
-	for _, line := range wrap(strings.Join(state, ", ")+fmt.Sprintf("; steal %.1f %%; took %.0f s", 100*l.Steal, l.TookS), 78) {
+	for _, line := range results.Wrap(strings.Join(state, ", ")+fmt.Sprintf("; steal %.1f %%; took %.0f s", 100*l.Steal, l.TookS), 78) {
 		fmt.Fprintln(w, line)
 	}
 	for _, n := range l.Notes {
-		for i, line := range wrap("note: "+n, 76) {
+		for i, line := range results.Wrap("note: "+n, 76) {
 			if i > 0 {
 				line = "  " + line
 			}

@@ -147,7 +147,7 @@ func scenariosCmd() *cobra.Command {
 			}
 			for _, e := range harness.Library() {
 				fmt.Fprintln(w, e.Name)
-				for _, line := range wrap(e.Question, 74) {
+				for _, line := range results.Wrap(e.Question, 74) {
 					fmt.Fprintln(w, "    "+line)
 				}
 			}
