@@ -30,6 +30,9 @@ func (b *Broker) doChores() {
 		if err := b.saveCheckpoints(); err != nil {
 			b.log.Error("writing checkpoints", "err", err)
 		}
+		if g := b.groups.Load(); g != nil {
+			g.tidy()
+		}
 		every := func(d time.Duration) bool { return minute%int(d/checkpointEvery) == 0 }
 		for _, p := range b.view.Load().all() {
 			if p.state.Load() != online {

@@ -245,6 +245,53 @@ func (g *groups) load(i int32) {
 	}
 }
 
+// tidy keeps the partitions from growing without bound: where one holds more
+// than a segment beyond twice what is true now, that is written anew at its end
+// and all before it let go. Called by the chores.
+func (g *groups) tidy() {
+	for i, p := range g.parts {
+		if p.check(-1) != 0 || p.log.Size() <= p.settings.Load().disk.SegmentBytes+2*p.rewritten {
+			continue
+		}
+		if err := g.rewrite(int32(i)); err != nil {
+			g.b.log.Error("could not rewrite what is kept of groups", "partition", p.name, "err", err)
+		}
+	}
+}
+
+func (g *groups) rewrite(i int32) error {
+	p := g.parts[i]
+	from, size := p.log.End(), p.log.Size()
+	kept := make(chan error, 1)
+	if !g.Rewrite(i, func(err error) { kept <- err }) {
+		return nil
+	}
+	select {
+	case err := <-kept:
+		if err != nil {
+			return err
+		}
+	case <-g.quit:
+		return nil
+	}
+	p.rewritten = p.log.Size() - size
+	// What replaces the old has to be as safe as the old was.
+	if err := p.log.Sync(); err != nil {
+		p.fail("sync", err)
+		return err
+	}
+	p.mu.Lock()
+	err := p.log.AdvanceStart(from)
+	p.mu.Unlock()
+	if err == nil {
+		err = g.b.saveStarts()
+	}
+	if err == nil {
+		p.retain()
+	}
+	return err
+}
+
 // refuseGroup is the answer to a request for a group while there is no
 // coordinator: the client looks for one, which makes it.
 func refuseGroup(req kmsg.Request) kmsg.Response {
