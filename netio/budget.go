@@ -13,8 +13,6 @@ import (
 // memory, each waiting for another to finish. So one frame at a time may
 // overdraw: it takes what it needs to become whole. The bound is therefore the
 // limit and one request (socket.request.max.bytes).
-//
-// Lock order: budget.mu, then what link.schedule locks.
 type budget struct {
 	limit int64 // negative: none
 	used  *atomic.Int64
@@ -47,7 +45,7 @@ func (b *budget) tryTake(n int64) bool {
 // line and hears dueRoom when it should ask again.
 func (b *budget) take(f *Frame, n int64) bool {
 	if b.tryTake(n) {
-		f.held += n
+		f.charged += n
 		return true
 	}
 	b.mu.Lock()
@@ -64,14 +62,14 @@ func (b *budget) take(f *Frame, n int64) bool {
 		b.used.Add(n)
 	}
 	b.waiting.Add(-1)
-	f.held += n
+	f.charged += n
 	return true
 }
 
 // give returns all that f holds.
 func (b *budget) give(f *Frame) {
-	b.used.Add(-f.held)
-	f.held = 0
+	b.used.Add(-f.charged)
+	f.charged = 0
 	if f.overdrew {
 		f.overdrew = false
 		b.mu.Lock()

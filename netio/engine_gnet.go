@@ -30,7 +30,8 @@ import (
 // socket in gnet's epoll set. The set's descriptor is found by trying: changing
 // the interest succeeds only in the set that the socket is in. start checks with
 // a socket pair on each loop that this works; where it does not, a connection
-// that should pause is closed.
+// that should pause is closed. (It is written for gnet's default poller; the one
+// of its build tag poll_opt keeps pointers where we write descriptors.)
 //
 // Execute is used as a signal only, since gnet may reorder tasks, and never from
 // within a task to yield, since gnet runs tasks until there are none left before
@@ -139,9 +140,7 @@ func (e *gnetEngine) OnTraffic(gc gnet.Conn) gnet.Action {
 		return gnet.None
 	}
 	c.begin()
-	c.touch()
-	c.in.bytes += int64(len(b))
-	c.keep(c.feed(b))
+	c.take(b)
 	c.receive()
 	if c.finish() {
 		return gnet.Close

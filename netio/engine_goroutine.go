@@ -175,9 +175,7 @@ func (l *goLink) receiveChunk() (drained bool) {
 		case n == 0:
 			c.broken("read", io.EOF)
 		default:
-			c.touch()
-			c.in.bytes += int64(n)
-			c.keep(c.feed(chunk[:n]))
+			c.take(chunk[:n])
 		}
 		return false
 	}

@@ -18,7 +18,7 @@ type Frame struct {
 	// Set by the loop before the handler sees the frame, then the answerer's.
 	conn     *Conn
 	buf      *Buffer
-	held     int64 // of the budget
+	charged  int64 // of the budget
 	overdrew bool  // see budget
 
 	// Written by the answerer before stage, read by the loop after it.

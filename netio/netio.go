@@ -8,7 +8,20 @@
 // memory with Parts set into it; a Part is anything that can offer itself as a
 // range of a file, as memory, or to be copied.
 //
-// The package knows nothing of what the bytes mean beyond the 4-byte length.
+// What is bounded: the slots of a connection (queued.max.requests), the memory of
+// all requests that are arriving or unanswered (queued.max.request.bytes and one
+// request), what a connection holds besides (one read, 256 KiB, while it pauses;
+// one copied chunk, 256 KiB, while its socket is full), and what a connection may
+// move before others have their turn (4 MiB). Above a bound, reading pauses.
+//
+// A peer that ends its sending side is gone: replies that are ready still leave
+// as far as the socket takes them; requests that are unanswered get none.
+//
+// Lock order: goLink.mu, server.mu, budget.mu, gnetLoop.mu; writePoller.mu is
+// held alone.
+//
+// The package knows nothing of what the bytes mean beyond the 4-byte length. It
+// is for Linux: epoll, sendfile, TCP_CONGESTION.
 package netio
 
 import (
@@ -69,16 +82,19 @@ type Reply struct {
 }
 
 // Handler is what a server does with frames. Serve and Resume run on the
-// connection's loop (or its reading goroutine): they must not block on
-// anything but the page cache.
+// connection's loop (in the goroutine engine: under its lock): calls for one
+// connection never overlap, and those for other connections of the loop wait, so
+// they must not block on anything but the page cache.
 type Handler interface {
 	// Serve handles a request. f.Bytes stays valid until f is answered.
 	Serve(f *Frame)
-	// Resume follows each Frame.Wake, on the connection's loop. Wakes may be
-	// coalesced: one Resume may stand for several.
+	// Resume follows each Frame.Wake, on the connection's loop, unless f has
+	// been answered by then. Wakes may be coalesced: one Resume may stand for
+	// several. Another goroutine may answer f meanwhile; f.State stays readable.
 	Resume(f *Frame)
-	// Closed says that the connection is gone. Frames still unanswered must be
-	// answered all the same (Frame.Drop does); their replies go nowhere.
+	// Closed says that the connection is gone; no Serve or Resume of it
+	// follows. Frames still unanswered must be answered all the same
+	// (Frame.Drop does); their replies go nowhere.
 	Closed(c *Conn)
 }
 

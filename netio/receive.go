@@ -54,6 +54,16 @@ type intake struct {
 	frames, bytes int64 // not yet in the server's stats
 }
 
+// take takes the bytes of one read, of which nothing is kept by the caller.
+func (c *Conn) take(p []byte) {
+	c.touch()
+	c.in.bytes += int64(len(p))
+	if c.in.stash != nil {
+		panic("BUG: read while paused")
+	}
+	c.keep(c.feed(p))
+}
+
 // feed takes bytes that arrived, serving each request that they complete, and
 // returns what it could not take because the connection paused.
 func (c *Conn) feed(p []byte) (rest []byte) {

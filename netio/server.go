@@ -64,9 +64,9 @@ type server struct {
 	eng     engine
 	ln      *net.TCPListener
 
-	tick   atomic.Int64  // see idleTicks
-	ending chan struct{} // closed by Stop
-	loops  sync.WaitGroup
+	tick   atomic.Int64   // see idleTicks
+	ending chan struct{}  // closed by Stop
+	own    sync.WaitGroup // accept and watchIdle
 
 	stopOnce sync.Once
 	stopErr  error
@@ -102,9 +102,9 @@ func Listen(addr string, cfg Config, h Handler) (Server, error) {
 		s.ln.Close()
 		return nil, err
 	}
-	s.loops.Go(s.accept)
+	s.own.Go(s.accept)
 	if cfg.MaxIdle > 0 {
-		s.loops.Go(s.watchIdle)
+		s.own.Go(s.watchIdle)
 	}
 	return s, nil
 }
@@ -239,7 +239,7 @@ func (s *server) Stop(ctx context.Context) error {
 func (s *server) stop(ctx context.Context) (err error) {
 	close(s.ending)
 	s.ln.Close()
-	s.loops.Wait()
+	s.own.Wait()
 	s.mu.Lock()
 	empty := make(chan struct{})
 	if s.empty = empty; len(s.conns) == 0 {
