@@ -57,10 +57,10 @@ func (l *Log) appendLocked(batches []batching.Batch) error {
 	if err := l.usableLocked(); err != nil {
 		return err
 	}
-	next := l.end.Load()
+	next, limit := l.end.Load(), l.cfg.Load().SegmentBytes
 	for _, b := range batches {
-		if int64(b.Size()) > l.cfg.SegmentBytes {
-			return fmt.Errorf("%w: %d bytes, segment.bytes is %d", ErrTooLarge, b.Size(), l.cfg.SegmentBytes)
+		if int64(b.Size()) > limit {
+			return fmt.Errorf("%w: %d bytes, segment.bytes is %d", ErrTooLarge, b.Size(), limit)
 		}
 		if b.BaseOffset() < next || b.BaseOffset() > next && !l.gaps {
 			panic(fmt.Sprintf("BUG: append of base offset %d to %s, which ends at %d", b.BaseOffset(), l.dir, next))
@@ -89,7 +89,7 @@ func (l *Log) appendLocked(batches []batching.Batch) error {
 // fitting is how many of the batches the segment takes before it must be
 // rolled. An empty segment takes at least one.
 func (s *segment) fitting(batches []batching.Batch) int {
-	cfg := &s.l.cfg
+	cfg := s.l.cfg.Load()
 	_, size := s.end()
 	indexed := int64(s.index.n.Load()) // entries, were each batch to get one
 	timed := int64(s.times.len())

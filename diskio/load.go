@@ -90,7 +90,7 @@ func (s *segment) rebuildLocked(why error) ([]indexEntry, error) {
 		return nil, err
 	}
 	_, size := s.end()
-	sv, err := surveySegment(newScanner(f, size), s.base, s.l.cfg.IndexIntervalBytes, false, nil)
+	sv, err := surveySegment(newScanner(f, size), s.base, s.l.cfg.Load().IndexIntervalBytes, false, nil)
 	if err != nil {
 		return nil, err
 	}

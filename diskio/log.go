@@ -39,7 +39,6 @@ type Log struct {
 	// immutable
 	fs       FS
 	dir      string
-	cfg      Config
 	gaps     bool
 	now      func() time.Time
 	log      *slog.Logger
@@ -47,6 +46,8 @@ type Log struct {
 	path     readPath
 	epochs   *Epochs
 	recovery Recovery
+
+	cfg atomic.Pointer[Config]
 
 	// published to readers
 	segs   atomic.Pointer[[]*segment] // ascending by base; empty once closed
@@ -78,7 +79,7 @@ type Log struct {
 // Options.Clean and Log.Recovery. A log that cannot be read is an *Error.
 func Open(fs FS, dir string, cfg Config, o Options) (*Log, error) {
 	l := &Log{
-		fs: fs, dir: dir, cfg: cfg, gaps: o.Gaps, now: o.Clock, log: o.Logger,
+		fs: fs, dir: dir, gaps: o.Gaps, now: o.Clock, log: o.Logger,
 		mode: appendModes.get(cfg.AppendMode),
 		path: readPaths.get(cfg.ReadPath),
 	}
@@ -89,6 +90,7 @@ func Open(fs FS, dir string, cfg Config, o Options) (*Log, error) {
 		l.log = slog.Default()
 	}
 	l.log = l.log.With("log", dir)
+	l.cfg.Store(&cfg)
 	l.segs.Store(&[]*segment{})
 	if err := l.load(o); err != nil {
 		l.releaseAll()
@@ -96,6 +98,11 @@ func Open(fs FS, dir string, cfg Config, o Options) (*Log, error) {
 	}
 	return l, nil
 }
+
+// Configure changes the settings that a topic may override while the log is in
+// use; they hold from the next append, roll or Retain on. append.mode and
+// read.path stay as they were at Open.
+func (l *Log) Configure(cfg Config) { l.cfg.Store(&cfg) }
 
 // Dir is the log's directory.
 func (l *Log) Dir() string { return l.dir }
@@ -252,8 +259,8 @@ func (l *Log) newActive(base int64) (*segment, error) {
 		return nil, err
 	}
 	s.setFile(f)
-	if l.cfg.Preallocate {
-		if err := reserve(f, l.cfg.SegmentBytes); err != nil {
+	if cfg := l.cfg.Load(); cfg.Preallocate {
+		if err := reserve(f, cfg.SegmentBytes); err != nil {
 			s.release()
 			return nil, err
 		}
@@ -275,7 +282,7 @@ func (s *segment) begin(now time.Time) {
 	s.times.mu.Lock()
 	s.times.loaded = true
 	s.times.mu.Unlock()
-	s.rule.interval = s.l.cfg.IndexIntervalBytes
+	s.rule.interval = s.l.cfg.Load().IndexIntervalBytes
 }
 
 // Append writes batches whose offsets are set; the first must start at End.

@@ -52,7 +52,7 @@ func (s *segment) mapping(f *segmentFile, size int64) *mapping {
 	}
 	_, have := s.end()
 	defer runtime.KeepAlive(f.os)
-	mem, err := unix.Mmap(int(f.os.Fd()), 0, int(max(have, s.l.cfg.SegmentBytes)), unix.PROT_READ, unix.MAP_SHARED)
+	mem, err := unix.Mmap(int(f.os.Fd()), 0, int(max(have, s.l.cfg.Load().SegmentBytes)), unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		s.mapFailed = true
 		s.l.log.Warn("cannot map a segment; its spans are copied", "file", s.path(logSuffix), "err", err)

@@ -109,6 +109,9 @@ func (s *segment) read(offset int64, limit int, upTo int64) (*Span, error) {
 		// A reader would ask for the same again, for ever.
 		return nil, corrupt("offsets do not ascend at byte %d", to.pos)
 	}
+	if to.pos < size {
+		s.hints.put(makeIndexEntry(uint32(to.offset-s.base), to.pos))
+	}
 	sp := spans.Get().(*Span)
 	sp.seg, sp.file, sp.path = s, f, s.l.path
 	sp.from, sp.to = from, to
@@ -124,6 +127,9 @@ func (s *segment) locate(f *segmentFile, offset int64, end place) (place, error)
 		if e, ok := r.floor(uint32(offset-s.base), false, 0); ok {
 			return place{e.pos(), s.base + int64(e.rel())}, nil
 		}
+	}
+	if e, ok := s.hints.get(uint32(offset - s.base)); ok {
+		return place{e.pos(), offset}, nil
 	}
 	entries, err := s.entries()
 	if err != nil {
@@ -225,6 +231,9 @@ func (s *segment) batchFault(pos int64, err error) error {
 // entries is the offset index; it is read, or rebuilt, when a closed segment is
 // first looked into.
 func (s *segment) entries() ([]indexEntry, error) {
+	if !s.used.Load() {
+		s.used.Store(true)
+	}
 	if e, ok := s.index.loaded(); ok {
 		return e, nil
 	}

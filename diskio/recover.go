@@ -323,7 +323,7 @@ func (l *Log) scan(s *segment, active bool) (cut bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	sv, err := surveySegment(newScanner(f, size), s.base, l.cfg.IndexIntervalBytes, true, func(h header) error {
+	sv, err := surveySegment(newScanner(f, size), s.base, l.cfg.Load().IndexIntervalBytes, true, func(h header) error {
 		l.epochs.observe(h.epoch, h.base)
 		return nil
 	})

@@ -13,16 +13,18 @@ func (l *Log) Retain(now time.Time, upTo int64) (deleted int, err error) {
 	// Sync writes indexes; it must not do so for what is being deleted.
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
-	if err := l.loadAges(); err != nil {
+	cfg := l.cfg.Load()
+	if err := l.loadAges(cfg, now); err != nil {
 		return 0, err
 	}
+	l.forgetIdle()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.usableLocked(); err != nil {
 		return 0, err
 	}
 	segs := *l.segs.Load()
-	n := l.expiredLocked(segs, now, upTo)
+	n := l.expiredLocked(segs, cfg, now, upTo)
 	if n == 0 {
 		return 0, nil
 	}
@@ -43,23 +45,46 @@ func (l *Log) Retain(now time.Time, upTo int64) (deleted int, err error) {
 	return n, nil
 }
 
-// loadAges brings in the time index of each segment that has to be judged by
-// age, without holding up appends: those are few, the oldest come first.
-func (l *Log) loadAges() error {
-	if l.cfg.RetentionMs < 0 {
+// loadAges brings in the time indexes of the segments that are too old and of
+// the first that is not, without holding up appends.
+func (l *Log) loadAges(cfg *Config, now time.Time) error {
+	if cfg.RetentionMs < 0 {
 		return nil
 	}
 	for _, s := range *l.segs.Load() {
 		if err := s.loadTimes(); err != nil {
 			return l.readFault(s, -1, err)
 		}
+		if !s.expired(cfg, now) {
+			break
+		}
 	}
 	return nil
 }
 
+// expired says that the segment's newest record is too old. Where the time index
+// was not loaded it is not.
+func (s *segment) expired(cfg *Config, now time.Time) bool {
+	newest := s.times.newest().ms
+	return cfg.RetentionMs >= 0 && newest >= 0 && now.UnixMilli()-newest > cfg.RetentionMs.Milliseconds()
+}
+
+// forgetIdle drops the indexes of closed segments that no one has looked into
+// since the last time, so that a consumer which once read everything does not
+// leave all indexes in memory. They are on disk. Needs syncMu.
+func (l *Log) forgetIdle() {
+	segs := *l.segs.Load()
+	for _, s := range segs[:max(len(segs)-1, 0)] {
+		if s.stored && !s.used.Swap(false) {
+			s.index.entries.Store(nil)
+			s.times.unload()
+		}
+	}
+}
+
 // expiredLocked is how many of the segments, from the oldest on, can go. All of
 // them: the active one has to be rolled.
-func (l *Log) expiredLocked(segs []*segment, now time.Time, upTo int64) int {
+func (l *Log) expiredLocked(segs []*segment, cfg *Config, now time.Time, upTo int64) int {
 	var total int64
 	for _, s := range segs {
 		_, size := s.end()
@@ -73,11 +98,9 @@ func (l *Log) expiredLocked(segs []*segment, now time.Time, upTo int64) int {
 		if next > upTo || size == 0 && i+1 == len(segs) {
 			return i
 		}
-		newest := s.times.newest().ms
-		old := l.cfg.RetentionMs >= 0 && newest >= 0 && now.UnixMilli()-newest > l.cfg.RetentionMs.Milliseconds()
-		large := l.cfg.RetentionBytes >= 0 && total-size >= l.cfg.RetentionBytes
+		large := cfg.RetentionBytes >= 0 && total-size >= cfg.RetentionBytes
 		below := next <= l.start.Load() && i+1 < len(segs)
-		if !old && !large && !below {
+		if !s.expired(cfg, now) && !large && !below {
 			return i
 		}
 		total -= size

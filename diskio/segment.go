@@ -58,6 +58,8 @@ type segment struct {
 	recent  atomic.Pointer[recentBatches] // nil where the segment was not appended to
 	mapped  atomic.Pointer[mapping]
 	deleted atomic.Bool // its files are being unlinked
+	used    atomic.Bool // the index was looked into since Retain last asked
+	hints   placeHints
 	index   offsetIndex
 	times   timeIndex
 
@@ -164,6 +166,24 @@ func (s *segment) setFile(f File) *segmentFile {
 	sf := &segmentFile{f, f.OS()}
 	s.file.Store(sf)
 	return sf
+}
+
+// placeHints is where the last spans ended: whoever reads on finds the place of
+// its next batch there. Which consumer's hint lies where is by chance, and one
+// may push out another; what it finds is true as long as the segment lives.
+type placeHints [4]atomic.Uint64
+
+func (h *placeHints) slot(rel uint32) *atomic.Uint64 {
+	return &h[(rel*2654435761)>>30] // Knuth's multiplier spreads neighbours
+}
+
+func (h *placeHints) put(e indexEntry) { h.slot(e.rel()).Store(uint64(e)) }
+
+// get is the batch that starts with offset rel; rel is above 0, as is then the
+// position of the batch.
+func (h *placeHints) get(rel uint32) (e indexEntry, ok bool) {
+	e = indexEntry(h.slot(rel).Load())
+	return e, e.rel() == rel && e.pos() > 0
 }
 
 // recentBatches is where the last batches start, so that a reader at the tail,

@@ -83,7 +83,7 @@ func (l *Log) syncTaken() error {
 
 func (l *Log) syncSegment(t syncTask) error {
 	f, err := t.s.open()
-	if err == nil && t.sealed && l.cfg.Preallocate {
+	if err == nil && t.sealed && l.cfg.Load().Preallocate {
 		err = f.Truncate(t.size) // gives back what was reserved and not used
 	}
 	if err == nil {

@@ -33,9 +33,10 @@ type Syncer struct {
 	wait   time.Duration
 
 	mu      sync.Mutex
-	more    sync.Cond // the queue has grown, or closed
-	idle    sync.Cond // a Promise is no longer being served
-	queue   []*Promise
+	more    sync.Cond  // the queue has grown, or closed
+	idle    sync.Cond  // a Promise is no longer being served
+	queue   []*Promise // from first on
+	first   int
 	closed  bool
 	armed   bool // a timer will wake the workers
 	open    bool // workers may take from the queue
@@ -145,8 +146,8 @@ func (s *Syncer) work() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		for len(s.queue) == 0 || !s.open {
-			if len(s.queue) == 0 {
+		for s.first == len(s.queue) || !s.open {
+			if s.first == len(s.queue) {
 				if s.closed {
 					return
 				}
@@ -154,10 +155,7 @@ func (s *Syncer) work() {
 			}
 			s.more.Wait()
 		}
-		p := s.queue[0]
-		n := copy(s.queue, s.queue[1:])
-		s.queue[n] = nil
-		s.queue = s.queue[:n]
+		p := s.popLocked()
 		p.state = promiseServed
 		s.mu.Unlock()
 		s.policy.serve(p)
@@ -169,6 +167,19 @@ func (s *Syncer) work() {
 		}
 		s.idle.Broadcast()
 	}
+}
+
+// popLocked takes the oldest Promise, and makes room when half of the queue is
+// behind it.
+func (s *Syncer) popLocked() *Promise {
+	p := s.queue[s.first]
+	s.queue[s.first] = nil
+	if s.first++; 2*s.first >= len(s.queue) {
+		n := copy(s.queue, s.queue[s.first:])
+		clear(s.queue[n:])
+		s.queue, s.first = s.queue[:n], 0
+	}
+	return p
 }
 
 // tell calls done unless the Promise was given up.

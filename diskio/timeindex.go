@@ -62,6 +62,13 @@ func addTimeEntry(entries []timeEntry, e timeEntry) []timeEntry {
 	return append(entries, e)
 }
 
+// unload gives the entries up; the greatest timestamp stays known.
+func (x *timeIndex) unload() {
+	x.mu.Lock()
+	x.entries, x.loaded = nil, false
+	x.mu.Unlock()
+}
+
 // len is the number of entries.
 func (x *timeIndex) len() int {
 	x.mu.Lock()

@@ -46,7 +46,7 @@ func (l *Log) truncateLocked(segs []*segment, i int, to int64) error {
 	if err != nil {
 		return err
 	}
-	sv, err := surveySegment(&window{f: f, end: at.pos, buf: make([]byte, walkBuffer)}, s.base, l.cfg.IndexIntervalBytes, false, nil)
+	sv, err := surveySegment(&window{f: f, end: at.pos, buf: make([]byte, walkBuffer)}, s.base, l.cfg.Load().IndexIntervalBytes, false, nil)
 	if err != nil || sv.fault != nil {
 		return errors.Join(err, sv.fault)
 	}

@@ -180,6 +180,57 @@ func TestRollByTimeAndIndex(t *testing.T) {
 	require.NoError(t, l.Close())
 }
 
+// TestIdleIndexes: what no one looks into leaves memory, and comes back.
+func TestIdleIndexes(t *testing.T) {
+	cfg := small()
+	l := openLog(t, NewMem(), "/d/a-0", cfg, Options{})
+	appendN(t, l, 60, 50)
+	require.NoError(t, l.Sync())
+	loaded := func() (n int) {
+		for _, s := range *l.segs.Load() {
+			if _, ok := s.index.loaded(); ok {
+				n++
+			}
+		}
+		return n
+	}
+	retain := func() {
+		n, err := l.Retain(time.UnixMilli(2000), l.End())
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}
+	retain()
+	retain()
+	require.Equal(t, 1, loaded(), "the active one's")
+	for at := int64(0); at < l.End(); at += 3 {
+		_, err := readAll(l, at, l.End(), 300)
+		require.NoError(t, err)
+	}
+	require.Equal(t, l.Segments(), loaded())
+	offset, _, _, err := l.OffsetForTime(1010)
+	require.NoError(t, err)
+	require.Equal(t, int64(10), offset)
+	retain()
+	require.Equal(t, l.Segments(), loaded(), "it was in use")
+	retain()
+	require.Equal(t, 1, loaded())
+	require.NoError(t, l.Close())
+}
+
+func TestConfigure(t *testing.T) {
+	cfg := small()
+	l := openLog(t, NewMem(), "/d/a-0", cfg, Options{})
+	require.ErrorIs(t, l.Append(testBatch(t, 0, 1, 3000, 1)), ErrTooLarge)
+	require.NoError(t, l.Failed())
+	require.Zero(t, l.End())
+	cfg.SegmentBytes = 10_000
+	l.Configure(cfg)
+	require.NoError(t, l.Append(testBatch(t, 0, 1, 3000, 1)))
+	appendN(t, l, 10, 100)
+	require.Equal(t, 1, l.Segments())
+	require.NoError(t, l.Close())
+}
+
 func TestOffsetForTime(t *testing.T) {
 	l := openLog(t, NewMem(), "/d/a-0", small(), Options{})
 	defer l.Close()
@@ -194,7 +245,7 @@ func TestOffsetForTime(t *testing.T) {
 	end := l.End()
 	reopen := func(clean bool) {
 		require.NoError(t, l.Close())
-		l = openLog(t, l.fs, l.dir, l.cfg, Options{Clean: clean})
+		l = openLog(t, l.fs, l.dir, *l.cfg.Load(), Options{Clean: clean})
 	}
 	for round := range 3 {
 		for ms := int64(990); ms < 1000+end; ms++ {
