@@ -26,7 +26,7 @@ const journalDir = "metadata-log"
 // journalConfig is the log's own settings, whatever partitions are given.
 func journalConfig() diskio.Config {
 	c := diskio.Defaults()
-	c.RetentionMs, c.RetentionBytes = -1, -1
+	c.RetentionTime, c.RetentionBytes = -1, -1
 	return c
 }
 

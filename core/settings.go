@@ -49,7 +49,7 @@ func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
 	s.compact = strings.Contains(c.Topic.CleanupPolicy, "compact")
 	s.deletes = strings.Contains(c.Topic.CleanupPolicy, "delete")
 	if !s.deletes {
-		s.disk.RetentionMs, s.disk.RetentionBytes = -1, -1
+		s.disk.RetentionTime, s.disk.RetentionBytes = -1, -1
 	}
 	if c.Topic.CompressionType != CompressionProducer {
 		name := c.Topic.CompressionType

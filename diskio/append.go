@@ -103,7 +103,7 @@ func (s *segment) fitting(batches []batching.Batch) int {
 			(timed+int64(i)+2)*timeEntrySize > cfg.SegmentIndexBytes
 		if full || size+int64(b.Size()) > cfg.SegmentBytes ||
 			b.LastOffset()-s.base > maxRelative ||
-			i == 0 && s.age(b.MaxTimestamp()) > cfg.SegmentMs {
+			i == 0 && s.age(b.MaxTimestamp()) > cfg.SegmentTime {
 			return i
 		}
 		size += int64(b.Size())

@@ -19,7 +19,7 @@ func TestConcurrent(t *testing.T) {
 	for _, path := range readPaths.names() {
 		t.Run("read.path="+path, func(t *testing.T) {
 			cfg := small()
-			cfg.SegmentBytes, cfg.RetentionBytes, cfg.RetentionMs, cfg.ReadPath = 8000, 40000, -1, path
+			cfg.SegmentBytes, cfg.RetentionBytes, cfg.RetentionTime, cfg.ReadPath = 8000, 40000, -1, path
 			cfg.SyncPolicy = SyncGroup
 			l := openLog(t, OS(), join(t.TempDir(), "a-0"), cfg, Options{})
 			syncer := NewSyncer(cfg)
@@ -88,6 +88,8 @@ func TestConcurrent(t *testing.T) {
 			stop.Store(true)
 			wg.Wait()
 			require.NotZero(t, reads.Load())
+			_, err := l.Retain(time.Now(), l.End())
+			require.NoError(t, err)
 			require.NotZero(t, l.Start(), "retention had nothing to do")
 			for _, sp := range kept {
 				_, err := checkSpan(sp, sp.FirstOffset(), 1<<20, l.End())

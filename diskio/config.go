@@ -10,7 +10,7 @@ import (
 // a topic override.
 type Config struct {
 	SegmentBytes       int64         // roll before a segment would grow past it
-	SegmentMs          time.Duration // roll when the segment's first batch is older
+	SegmentTime        time.Duration // roll when the segment's first batch is older
 	SegmentIndexBytes  int64         // roll when an index has as many bytes
 	IndexIntervalBytes int64         // an index entry when more bytes came since the last
 	Preallocate        bool          // take a segment's blocks when it is begun
@@ -22,7 +22,7 @@ type Config struct {
 	SyncInterval time.Duration // of the policy interval
 	SyncWorkers  int           // goroutines that call fsync, for one Syncer
 
-	RetentionMs    time.Duration // delete segments whose newest record is older; -1: never
+	RetentionTime  time.Duration // delete segments whose newest record is older; -1: never
 	RetentionBytes int64         // delete the oldest segments beyond this size; -1: never
 }
 
@@ -50,7 +50,7 @@ const forever = time.Duration(1<<63 - 1)
 func Defaults() Config {
 	return Config{
 		SegmentBytes:       1 << 30,
-		SegmentMs:          7 * 24 * time.Hour,
+		SegmentTime:        7 * 24 * time.Hour,
 		SegmentIndexBytes:  10 << 20,
 		IndexIntervalBytes: 4096,
 
@@ -61,7 +61,7 @@ func Defaults() Config {
 		SyncInterval: time.Second,
 		SyncWorkers:  4,
 
-		RetentionMs:    7 * 24 * time.Hour,
+		RetentionTime:  7 * 24 * time.Hour,
 		RetentionBytes: -1,
 	}
 }
@@ -70,7 +70,7 @@ func Defaults() Config {
 func (c *Config) Register(s *knob.Set) {
 	s.Bytes(&c.SegmentBytes, "segment.bytes", "size at which a segment is closed and the next begun",
 		knob.Range(minSegmentBytes, maxSegmentBytes), knob.PerTopic(), knob.Kafka("log.segment.bytes"))
-	s.Duration(&c.SegmentMs, "segment.ms", "age at which a segment that is not full is closed",
+	s.Duration(&c.SegmentTime, "segment.ms", "age at which a segment that is not full is closed",
 		knob.Within(time.Millisecond, forever), knob.PerTopic(), knob.Kafka("log.roll.ms"))
 	s.Bytes(&c.SegmentIndexBytes, "segment.index.bytes", "size at which an index is full and its segment closed",
 		knob.Range(24, maxSegmentBytes), knob.PerTopic(), knob.Kafka("log.index.size.max.bytes"))
@@ -86,7 +86,7 @@ func (c *Config) Register(s *knob.Set) {
 	s.Duration(&c.SyncInterval, "sync.interval", "time between two rounds of fsync; used by sync.policy=interval",
 		knob.Within(time.Millisecond, time.Hour))
 	s.Int(&c.SyncWorkers, "sync.workers", "goroutines that call fsync; used by sync.policy=group and each", knob.Range(1, 256))
-	s.Duration(&c.RetentionMs, "retention.ms", "age at which a closed segment is deleted; -1: never",
+	s.Duration(&c.RetentionTime, "retention.ms", "age at which a closed segment is deleted; -1: never",
 		knob.Within(-1, forever), knob.PerTopic(), knob.Kafka("log.retention.ms"))
 	s.Bytes(&c.RetentionBytes, "retention.bytes", "size of a partition beyond which its oldest segments are deleted; -1: never",
 		knob.Range(-1, 1<<62), knob.PerTopic(), knob.Kafka("log.retention.bytes"))

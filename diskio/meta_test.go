@@ -43,7 +43,7 @@ func randomSettings(t *testing.T, rng *rand.Rand, variant int) (Config, FS, stri
 	cfg.SegmentBytes = []int64{700, 1500, 5000, 1 << 20}[rng.IntN(4)]
 	cfg.IndexIntervalBytes = []int64{0, 100, 1000, 1 << 20}[rng.IntN(4)]
 	cfg.SegmentIndexBytes = []int64{64, 1 << 16}[rng.IntN(2)]
-	cfg.SegmentMs = []time.Duration{3 * time.Millisecond, time.Hour}[rng.IntN(2)]
+	cfg.SegmentTime = []time.Duration{3 * time.Millisecond, time.Hour}[rng.IntN(2)]
 	cfg.Preallocate = rng.IntN(2) == 0
 	cfg.AppendMode = appendModes[rng.IntN(len(appendModes))].name
 	cfg.ReadPath = readPaths[rng.IntN(len(readPaths))].name

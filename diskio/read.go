@@ -48,9 +48,14 @@ func (l *Log) Read(offset int64, limit int, upTo int64) (*Span, error) {
 		}
 		// The segment went away under the list: whoever is changing it holds
 		// mu until the new one is out.
-		l.mu.Lock()
-		l.mu.Unlock() //nolint:staticcheck // waits, guards nothing
+		l.settle()
 	}
+}
+
+// settle returns when whoever is changing the list of segments is through.
+func (l *Log) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 }
 
 // readFault is the error of a read that the disk refused, which stops the log,

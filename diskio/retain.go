@@ -48,7 +48,7 @@ func (l *Log) Retain(now time.Time, upTo int64) (deleted int, err error) {
 // loadAges brings in the time indexes of the segments that are too old and of
 // the first that is not, without holding up appends.
 func (l *Log) loadAges(cfg *Config, now time.Time) error {
-	if cfg.RetentionMs < 0 {
+	if cfg.RetentionTime < 0 {
 		return nil
 	}
 	for _, s := range *l.segs.Load() {
@@ -66,7 +66,7 @@ func (l *Log) loadAges(cfg *Config, now time.Time) error {
 // was not loaded it is not.
 func (s *segment) expired(cfg *Config, now time.Time) bool {
 	newest := s.times.newest().ms
-	return cfg.RetentionMs >= 0 && newest >= 0 && now.UnixMilli()-newest > cfg.RetentionMs.Milliseconds()
+	return cfg.RetentionTime >= 0 && newest >= 0 && now.UnixMilli()-newest > cfg.RetentionTime.Milliseconds()
 }
 
 // forgetIdle drops the indexes of closed segments that no one has looked into

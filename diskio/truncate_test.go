@@ -100,7 +100,7 @@ func TestRetain(t *testing.T) {
 	dir := join(t.TempDir(), "a-0")
 	cfg := small()
 	cfg.RetentionBytes = 5000
-	cfg.RetentionMs = -1
+	cfg.RetentionTime = -1
 	l := openLog(t, OS(), dir, cfg, Options{})
 	appendN(t, l, 100, 50)
 	first, err := l.Read(0, 1<<20, l.End())
@@ -130,7 +130,7 @@ func TestRetain(t *testing.T) {
 	require.NoError(t, l.Close())
 
 	// By age, the active segment included; times come from the files.
-	cfg.RetentionBytes, cfg.RetentionMs = -1, time.Hour
+	cfg.RetentionBytes, cfg.RetentionTime = -1, time.Hour
 	l = openLog(t, OS(), dir, cfg, Options{Clean: true, Start: l.Start()})
 	appendN(t, l, 30, 50)
 	end := l.End()
@@ -155,7 +155,7 @@ func TestRetain(t *testing.T) {
 
 func TestRollByTimeAndIndex(t *testing.T) {
 	cfg := Defaults()
-	cfg.SegmentMs = time.Second
+	cfg.SegmentTime = time.Second
 	l := openLog(t, NewMem(), "/d/a-0", cfg, Options{})
 	require.NoError(t, l.Append(testBatch(t, 0, 1, 10, 5000)))
 	require.NoError(t, l.Append(testBatch(t, 1, 1, 10, 6000)))
