@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 	"sync"
 )
 
@@ -232,19 +231,6 @@ func (l memLock) Close() error {
 	defer l.m.mu.Unlock()
 	delete(l.m.locks, l.name)
 	return nil
-}
-
-// Paths lists the files, without directories.
-func (m *MemFS) Paths() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var b strings.Builder
-	for _, p := range sortedKeys(m.names) {
-		if !m.names[p].dir {
-			b.WriteString(p + "\n")
-		}
-	}
-	return b.String()
 }
 
 func (n *memNode) touch(lo, hi int) {

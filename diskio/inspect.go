@@ -276,7 +276,7 @@ func clip(s string, n int) string {
 	return s
 }
 
-// place names a fault.
+// placeOf names a fault's file and byte.
 func placeOf(path string, pos int64) string {
 	if pos < 0 {
 		return path

@@ -1,8 +1,10 @@
 package diskio
 
 import (
+	"errors"
 	"io"
 	"sort"
+	"syscall"
 )
 
 // Read is a range of whole batches of one segment: from the batch that holds
@@ -59,9 +61,10 @@ func (l *Log) settle() {
 }
 
 // readFault is the error of a read that the disk refused, which stops the log,
-// or of bytes that are no batches, which does not: other offsets may be good.
+// or of bytes that are no batches, which does not: other offsets may be good. Nor
+// does a process that has no descriptor left.
 func (l *Log) readFault(s *segment, offset int64, err error) error {
-	if isBadBatch(err) {
+	if isBadBatch(err) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		return l.fault("read", s.base, offset, err)
 	}
 	return l.fail("read", s.base, offset, err)
@@ -129,7 +132,7 @@ func (s *segment) locate(f *segmentFile, offset int64, end place) (place, error)
 		return s.first(f, end)
 	}
 	if r := s.recent.Load(); r != nil {
-		if e, ok := r.floor(uint32(offset-s.base), false, 0); ok {
+		if e, ok := r.floor(func(e indexEntry) bool { return int64(e.rel()) <= offset-s.base }); ok {
 			return place{e.pos(), s.base + int64(e.rel())}, nil
 		}
 	}
@@ -181,9 +184,8 @@ func (s *segment) floorAt(f *segmentFile, from place, pos int64, end place) (pla
 	if pos >= end.pos {
 		return end, nil
 	}
-	start := from.pos
 	if r := s.recent.Load(); r != nil {
-		if e, ok := r.floor(0, true, pos); ok && e.pos() > from.pos {
+		if e, ok := r.floor(func(e indexEntry) bool { return e.pos() <= pos }); ok && e.pos() > from.pos {
 			return place{e.pos(), s.base + int64(e.rel())}, nil
 		}
 	}
@@ -191,7 +193,7 @@ func (s *segment) floorAt(f *segmentFile, from place, pos int64, end place) (pla
 	if err != nil {
 		return place{}, err
 	}
-	start = max(start, floorPos(entries, pos))
+	start := max(from.pos, floorPos(entries, pos))
 	w := getWalker(f, end.pos)
 	defer putWalker(w)
 	for {

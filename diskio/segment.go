@@ -73,7 +73,7 @@ type segment struct {
 	firstMs int64 // greatest timestamp of the first batch; -1: none
 	dirty   bool  // in l.dirty: has bytes that no fsync was asked for
 	sealed  bool  // no more appends
-	stored  bool  // its index files on disk are whole; guarded by l.syncMu
+	stored  bool  // its index files on disk are whole; once sealed, guarded by l.syncMu instead
 }
 
 // segmentFile is a File with its operating system's file at hand.
@@ -196,7 +196,7 @@ type recentBatches struct {
 }
 
 // recentCount: at 64 KiB a batch, consumers up to 4 MiB behind the end are
-// served; at 16 bytes less than a cache page per partition.
+// served, for half a kilobyte per partition.
 const recentCount = 64
 
 func (r *recentBatches) add(e indexEntry) {
@@ -205,18 +205,16 @@ func (r *recentBatches) add(e indexEntry) {
 	r.n.Store(n + 1)
 }
 
-// floor is the newest remembered batch for which before is true of it and all
-// older ones. ok is false where the answer may be older than what is
-// remembered.
-func (r *recentBatches) floor(rel uint32, byPos bool, pos int64) (e indexEntry, ok bool) {
+// floor is the newest remembered batch of those that come first and for which
+// before holds. ok is false where it may be one that is no longer remembered.
+func (r *recentBatches) floor(before func(indexEntry) bool) (e indexEntry, ok bool) {
 	n := r.n.Load()
 	// The slot of the oldest may be in the making.
 	first := max(n-recentCount+1, 0)
 	lo, hi := first, n
 	for lo < hi {
 		m := int64(uint64(lo+hi) >> 1)
-		e := indexEntry(r.at[m%recentCount].Load())
-		if byPos && e.pos() <= pos || !byPos && e.rel() <= rel {
+		if before(indexEntry(r.at[m%recentCount].Load())) {
 			lo = m + 1
 		} else {
 			hi = m

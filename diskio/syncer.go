@@ -106,7 +106,8 @@ func (p *Promise) Detach() {
 	}
 }
 
-// Close lets the workers finish what is queued, and stops them.
+// Close lets the workers finish what is queued, and stops them. What is appended
+// afterwards is promised nothing.
 func (s *Syncer) Close() {
 	s.mu.Lock()
 	s.closed, s.open = true, true
