@@ -130,6 +130,30 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
+// TestCurtailed: the sending ends when it is told to, and the drain takes its
+// time all the same.
+func TestCurtailed(t *testing.T) {
+	for _, client := range Clients() {
+		bubble(t, client, func(t *testing.T) {
+			target := newSynthetic(Topic{"events", 2})
+			s := steady(client, target)
+			enough := make(chan struct{})
+			s.Curtail = enough
+			now := time.Now()
+			target.stalls = []stall{{now.Add(900 * time.Millisecond), now.Add(4 * time.Second)}}
+			time.AfterFunc(time.Second, func() { close(enough) })
+			res, err := Run(context.Background(), s)
+			require.NoError(t, err)
+			require.False(t, res.Stopped)
+			require.InDelta(t, float64(time.Second), float64(res.Phases[0].Len), float64(100*time.Millisecond))
+			require.InDelta(t, 5000, res.Phases[0].Scheduled, 500)
+			require.Greater(t, res.DrainTime, 2900*time.Millisecond)
+			require.Zero(t, res.Ledger.Violations()+res.Ledger.Unchecked+res.Ledger.Failed)
+			require.Equal(t, res.Phases[0].Scheduled, res.Ledger.Seen+res.Unsent)
+		})
+	}
+}
+
 // TestLogCutBelowItsAcknowledgements: a target that forgets its tail has lost
 // it, and the run does not wait for it.
 func TestLogCutBelowItsAcknowledgements(t *testing.T) {

@@ -282,7 +282,7 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 	r.stopHard()
 
 	res := w.result()
-	res.Drained = drained && !w.stopped && w.unsent == 0
+	res.Drained = drained && !w.stopped && res.Unsent == 0
 	res.DrainTime = time.Duration(at) - w.drainBegin()
 	var ends []int64
 	if len(r.ledger.readings) > 0 {

@@ -24,8 +24,7 @@ type watch struct {
 	sampled spent // when the last sample was taken
 	from    int64 // ns at which the sample began
 	stopped bool  // by ctx, or given up
-	cut     bool  // the sending has ended early
-	unsent  int64
+	cut     int64 // ns at which the sending was ended early; 0: it was not
 
 	acked   int64 // records acknowledged so far
 	ackedAt int64 // ns at which that last grew, or nothing was waiting
@@ -77,7 +76,9 @@ func (w *watch) run(ctx context.Context, over <-chan struct{}) {
 		}
 		switch {
 		case now >= end && w.phase == last:
-			w.unsent = w.backlog(now) // time is up
+			if w.cut == 0 { // time is up
+				w.cut = now
+			}
 			w.r.stopHard()
 			<-over
 			over = closed
@@ -103,7 +104,7 @@ func (w *watch) ended(ctx context.Context) <-chan struct{} {
 
 // curtailed is Spec.Curtail, once.
 func (w *watch) curtailed() <-chan struct{} {
-	if w.stopped || w.cut {
+	if w.stopped || w.cut > 0 {
 		return nil
 	}
 	return w.r.spec.Curtail
@@ -111,8 +112,9 @@ func (w *watch) curtailed() <-chan struct{} {
 
 // curtail ends the sending and goes on to the drain.
 func (w *watch) curtail(drain int) {
-	w.cut = true
-	w.unsent = w.backlog(w.r.now())
+	if w.cut == 0 {
+		w.cut = w.r.now()
+	}
 	w.r.stopSoft()
 	if w.phase != drain {
 		w.sample()
@@ -128,7 +130,7 @@ func (w *watch) end() int64 {
 		return math.MaxInt64
 	}
 	from := w.r.rec.starts[w.phase]
-	if w.cut {
+	if w.cut > 0 {
 		from = int64(w.begun[len(w.begun)-1].Start)
 	}
 	end := from + int64(w.r.phases[w.phase].Len)
@@ -165,7 +167,7 @@ func (w *watch) backlog(now int64) int64 {
 // drainBegin is when the last phase that sends ended, or was to end.
 func (w *watch) drainBegin() time.Duration {
 	at := time.Duration(w.r.rec.starts[len(w.r.phases)-1])
-	if w.cut {
+	if w.cut > 0 {
 		at = min(at, w.begun[len(w.begun)-1].Start)
 	}
 	return at
@@ -233,13 +235,20 @@ func (w *watch) leave() {
 	ph.Sent, ph.Acked, ph.Consumed = c.sent, c.acked, c.consumed
 	ph.WireBytes, ph.Errors, ph.Reconnects, ph.Late = c.wire, c.errors, c.reconnects, c.late
 	ph.Scheduled = w.r.scheduled(w.phase, w.from)
+	if w.cut > 0 {
+		ph.Scheduled = w.r.scheduled(w.phase, min(w.from, w.cut))
+	}
 	ph.Usage = w.sampled.since(w.entered)
 }
 
+// result is for when everything has ended.
 func (w *watch) result() *Result {
 	res := &Result{
 		Started: w.r.start, Phases: w.begun, Stopped: w.stopped && w.err == nil,
-		Unsent: w.unsent, Values: w.r.pool.stats(),
+		Values: w.r.pool.stats(),
+	}
+	if w.cut > 0 {
+		res.Unsent = w.backlog(w.cut)
 	}
 	w.r.rec.collect(w.phase) // what came after the last sample
 	last := &res.Phases[len(res.Phases)-1]
