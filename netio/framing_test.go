@@ -107,7 +107,7 @@ func TestLyingLengths(t *testing.T) {
 	})
 }
 
-// TestLengthErrorAtTheLimit: the limit itself is allowed.
+// TestLengthAtTheLimit: the limit itself is allowed.
 func TestLengthAtTheLimit(t *testing.T) {
 	suite(t, func(t *testing.T, b *bench) {
 		b.cfg.MaxRequestBytes = 1000

@@ -122,7 +122,7 @@ func (c *Conn) pump() {
 	defer plans.Put(p)
 	for left := turnBytes; ; {
 		p.reset()
-		next, err := c.plan(p)
+		next, err := c.fill(p)
 		var n int
 		switch {
 		case err != nil:
@@ -170,9 +170,9 @@ func (c *Conn) pump() {
 	}
 }
 
-// plan collects memory from the cursor of the head on, over as many answered
+// fill collects memory from the cursor of the head on, over as many answered
 // frames as fit.
-func (c *Conn) plan(p *plan) (then, error) {
+func (c *Conn) fill(p *plan) (then, error) {
 	c.settle()
 	for f := c.out.head; f != nil && f.answered(); f = f.next {
 		switch f.kind {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
@@ -374,5 +373,3 @@ func (b *bench) part(kind partKind, f *os.File, data []byte, off, n int) *testPa
 	b.parts = append(b.parts, p)
 	return p
 }
-
-func (b *bench) String() string { return fmt.Sprintf("%s/%s", b.cfg.Engine, b.cfg.Pool) }
