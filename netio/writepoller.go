@@ -81,13 +81,14 @@ func (p *writePoller) run() {
 	defer close(p.done)
 	events := make([]unix.EpollEvent, 64)
 	var due []*Conn
+	var n int
+	var err error
+	poll := func(fd uintptr) bool { // once, so that waiting allocates nothing
+		n, err = unix.EpollWait(int(fd), events, 0)
+		return n != 0
+	}
 	for {
-		var n int
-		var err error
-		waitErr := p.raw.Read(func(fd uintptr) bool {
-			n, err = unix.EpollWait(int(fd), events, 0)
-			return n != 0
-		})
+		waitErr := p.raw.Read(poll)
 		switch {
 		case waitErr != nil && p.stopping.Load():
 			return
