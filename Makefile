@@ -2,7 +2,7 @@
 # does all of its own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-race test-kafkajs bench compare profile dash lint fuzz clean
+.PHONY: help build run test test-race test-kafkajs bench compare profile limits dash lint fuzz clean
 
 SCENARIO ?= quickstart
 KNOB     ?= read.path=sendfile,copy,mmap
@@ -59,6 +59,9 @@ compare: build ## alternatives side by side (SCENARIO= KNOB=name=a,b ROUNDS=)
 profile: build ## a scenario under pprof: top table (SCENARIO=)
 	@$(BIN) profile $(SCENARIO) $(ARGS)
 
+limits: build ## what this host can do at most, in bare loops
+	@$(BIN) limits $(ARGS)
+
 dash: build ## a page over the past runs
 	@$(BIN) dash $(ARGS)
 
@@ -70,7 +73,7 @@ lint: need-go ## vet, staticcheck, gofmt
 fuzz: need-go ## every fuzzer for FUZZTIME=10s each
 	@for p in $$(go list ./...); do \
 	  for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz'); do \
-	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	    echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$p || exit 1; \
 	  done; done
 
 clean: ## what was built; runs stay
