@@ -37,9 +37,9 @@ func TestRunAgainstCore(t *testing.T) {
 				res, err := load.Run(context.Background(), load.Spec{
 					Client: client, Brokers: []string{b.Addr()},
 					Topics:    []load.Topic{{Name: topic, Partitions: 3}},
-					Payload:   load.Payload{Generator: load.JSONEvents, Size: load.Size{Mean: 300}, PoolBytes: 1 << 20},
+					Payload:   load.Payload{Generator: load.JSONEvents, Size: load.Size{Mean: 300}, PoolBytes: 128 << 10},
 					Keys:      load.Keys{Distribution: load.Zipf, Count: 100},
-					Producers: load.Producers{Count: 2, Acks: load.AcksAll, Linger: 5 * time.Millisecond, BatchBytes: 16 << 10, Compression: codec, Retries: -1},
+					Producers: load.Producers{Count: 2, Acks: load.AcksAll, Linger: 20 * time.Millisecond, BatchBytes: 16 << 10, Compression: codec, Retries: -1},
 					Consumers: load.Consumers{Groups: 2, Members: 2, MaxWait: 100 * time.Millisecond},
 					Phases: []load.Phase{
 						{Kind: load.Steady, Len: 200 * time.Millisecond, Pacer: load.Constant(10000)},

@@ -30,7 +30,7 @@ func small(client string) Spec {
 		Client: client,
 		Topics: []Topic{{"events", 3}},
 		Payload: Payload{
-			Generator: JSONEvents, Size: Size{Mean: 200}, PoolBytes: 1 << 20,
+			Generator: JSONEvents, Size: Size{Mean: 200}, PoolBytes: 128 << 10,
 		},
 		Producers: Producers{Count: 2, Acks: AcksLeader, Linger: time.Millisecond, BatchBytes: 16 << 10, Retries: -1},
 		Consumers: Consumers{Groups: 1, Members: 1, MaxWait: 50 * time.Millisecond},
@@ -82,7 +82,7 @@ func TestRunAgainstFake(t *testing.T) {
 			{"plain", func(*Spec) {}},
 			{"keys and lz4", func(s *Spec) {
 				s.Keys = Keys{Distribution: Zipf, Count: 100}
-				s.Producers.Compression, s.Producers.Linger = "lz4", 20*time.Millisecond
+				s.Producers.Compression, s.Producers.Linger = "lz4", 50*time.Millisecond
 			}},
 			{"two topics, fan-out", func(s *Spec) {
 				s.Topics = []Topic{{"events", 2}, {"others", 3}}
