@@ -5,6 +5,7 @@ package clients_test
 import (
 	"encoding/json"
 	"os"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,11 +13,19 @@ import (
 
 // kafkajs comes from npm and so stands apart from what `make test` runs: `make
 // test-kafkajs` installs it and runs the suite with it. It reads only as a
-// member of a consumer group, so here it only writes. gzip is the one codec it
-// has built in.
+// member of a consumer group, so in the exchange it only writes. gzip is the
+// one codec it has built in.
 var kafkajs = client{name: "kafkajs", codecs: []string{"none", "gzip"}, write: kafkajsWrite}
 
-func init() { clients = append(clients, kafkajs) }
+func init() {
+	clients = append(clients, kafkajs)
+	members = append(members, member{"kafkajs", kafkajsMember})
+}
+
+func kafkajsMember(t *testing.T, addr, group, topic string, n int) (got []string) {
+	require.NoError(t, json.Unmarshal(runKafkajs(t, nil, addr, "consume", topic, group, strconv.Itoa(n)), &got))
+	return got
+}
 
 func runKafkajs(t *testing.T, stdin []byte, args ...string) []byte {
 	t.Helper()

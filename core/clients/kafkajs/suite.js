@@ -3,9 +3,10 @@
 //
 //   node suite.js HOST:PORT write TOPIC CODEC   [{key, value, headers, time}], base64, null for null
 //   node suite.js HOST:PORT admin TOPIC         what an admin round trip saw
+//   node suite.js HOST:PORT consume TOPIC GROUP N   the next N values, as a member of the group
 const { Kafka, CompressionTypes, logLevel } = require('kafkajs')
 
-const [broker, command, topic, codec] = process.argv.slice(2)
+const [broker, command, topic, codec, count] = process.argv.slice(2)
 const kafka = new Kafka({ clientId: 'millrace-suite', brokers: [broker], logLevel: logLevel.ERROR })
 const bytes = (s) => (s === null ? null : Buffer.from(s, 'base64'))
 
@@ -26,6 +27,26 @@ const commands = {
     const answer = await producer.send({ topic, messages, acks: -1, compression })
     await producer.disconnect()
     return answer
+  },
+
+  async consume() {
+    const consumer = kafka.consumer({ groupId: codec, maxWaitTimeInMs: 50 })
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    const values = []
+    await new Promise((enough, fail) => {
+      consumer.on(consumer.events.CRASH, ({ payload }) => fail(payload.error))
+      consumer
+        .run({
+          eachMessage: async ({ message }) => {
+            values.push(message.value.toString())
+            if (values.length === Number(count)) enough()
+          },
+        })
+        .catch(fail)
+    })
+    await consumer.disconnect() // which commits
+    return values
   },
 
   async admin() {
