@@ -70,6 +70,7 @@ func (p *partition) deleteTo(offset int64) (start int64, code int16) {
 	if offset < 0 || offset > visible {
 		return unknownOffset, kerr.OffsetOutOfRange.Code
 	}
+	defer p.startMoved() // without the lock
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if offset > p.log.Start() {

@@ -19,10 +19,14 @@ import (
 //   - Nothing at or past the high watermark is given; to read_committed, nothing
 //     at or past the last stable offset, and the aborted transactions that have
 //     records among those given, by their markers' order.
-//   - v7 sessions: none are kept. A request for a new one (epoch 0) is answered
-//     in full with session id 0, which is what a broker without room for
-//     another session says; a request to go on with one is
-//     FETCH_SESSION_ID_NOT_FOUND.
+//   - v7 sessions: epoch 0 asks for everything and, in the answer, for a
+//     session; epoch -1 is without one. Both close the session whose id they
+//     name. Any other epoch goes on with one: only what has records, an error, a
+//     new high watermark or log start is answered. Not there, or too large:
+//     FETCH_SESSION_ID_NOT_FOUND; not its epoch: INVALID_FETCH_SESSION_EPOCH;
+//     from topic names to ids or back: FETCH_SESSION_TOPIC_ID_ERROR. When the
+//     last partition is forgotten the session ends, and the answer's id is 0;
+//     so it is where max.incremental.fetch.session.cache.slots leaves no room.
 //   - v9: a leader epoch that is not ours is FENCED_LEADER_EPOCH or
 //     UNKNOWN_LEADER_EPOCH. v12 adds the last fetched epoch, which only
 //     followers set and which is not judged.
@@ -42,16 +46,17 @@ func serveFetch(b *Broker, f *netio.Frame, h wire.Header, body []byte) {
 	wait := time.Duration(max(w.req.MaxWaitMillis, 0)) * time.Millisecond
 	w.deadline = time.Now().Add(min(wait, b.cfg.FetchMaxWait))
 
-	if h.Version >= 7 && w.req.SessionEpoch > 0 {
-		w.req.Topics = w.req.Topics[:0]
-		w.parts = w.parts[:0]
-		w.refuseSession()
-		return
+	if h.Version >= 7 {
+		if code := w.enterSession(); code != 0 {
+			w.refuseSession(code)
+			return
+		}
 	}
-	w.find()
-	if len(w.parts) == 0 {
-		w.answer()
-		return
+	if w.session == nil {
+		if w.find(); len(w.parts) == 0 {
+			w.answer()
+			return
+		}
 	}
 	if !w.attempt() {
 		w.park()
@@ -77,9 +82,10 @@ func (w *fetch) find() {
 	}
 }
 
-func (w *fetch) refuseSession() {
+// refuseSession answers a request whose session is not there or not so far.
+func (w *fetch) refuseSession(code int16) {
 	w.resp.Reset()
-	w.resp.ErrorCode = kerr.FetchSessionIDNotFound.Code
+	w.resp.ErrorCode = code
 	buf := w.b.server.Pool().Get(smallReply)
 	dst := wire.AppendResponseHeader(buf.B[:frameLength], w.header.Key, w.header.Version, w.header.CorrelationID)
 	buf.B = w.resp.Append(dst, w.header.Version)

@@ -48,6 +48,7 @@ type Broker struct {
 	refusals  limiter
 	workers   workers
 	deadlines deadlines
+	sessions  sessions
 	ids       producerIDs
 	groups    atomic.Pointer[groups] // nil: there is no __consumer_offsets
 	removals  sync.WaitGroup         // of deleted topics' files
@@ -78,6 +79,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		prefetch: cfg.Disk.ColdRead == diskio.ColdPrefetch,
 		apis:     newAPITable(coreAPIs()),
 		workers:  workers{limit: slowWorkers},
+		sessions: sessions{slots: cfg.FetchSessions, byID: map[int32]*fetchSession{}},
 		opened:   make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if b.log == nil {

@@ -64,6 +64,7 @@ func (p *partition) retain() {
 	p.txns.aborted.trim(p.log.Start())
 	p.mu.Unlock()
 	if deleted > 0 {
+		p.startMoved()
 		p.b.log.Info("retention deleted segments", "partition", p.name, "segments", deleted, "start", p.log.Start())
 	}
 }

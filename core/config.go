@@ -47,6 +47,7 @@ type Config struct {
 	AutoCreate      bool
 	FetchMaxBytes   int64
 	FetchMaxWait    time.Duration
+	FetchSessions   int
 	ValidateDepth   string
 	RecoveryThreads int
 	ProducerExpiry  time.Duration
@@ -93,6 +94,7 @@ func Defaults() Config {
 		AutoCreate:      true,
 		FetchMaxBytes:   55 << 20,
 		FetchMaxWait:    5 * time.Minute,
+		FetchSessions:   1000,
 		ValidateDepth:   batching.DepthCRC.String(),
 		RecoveryThreads: 4,
 		ProducerExpiry:  24 * time.Hour,
@@ -129,6 +131,7 @@ func (c *Config) register(s *knob.Set) {
 	s.Bool(&c.AutoCreate, "auto.create.topics.enable", "create a topic when a client asks for one that does not exist")
 	s.Bytes(&c.FetchMaxBytes, "fetch.max.bytes", "most record bytes in one fetch answer, whatever the client allows; the first batch always moves", knob.Range(1024, maxAnswer))
 	s.Duration(&c.FetchMaxWait, "fetch.max.wait.ms", "longest a fetch is parked, whatever the client asks for", knob.Within(0, time.Hour))
+	s.Int(&c.FetchSessions, "max.incremental.fetch.session.cache.slots", "fetch sessions remembered at once; clients beyond them name all their partitions in every fetch", knob.Range(0, 1<<16))
 	s.Enum(&c.ValidateDepth, "validate.depth", batching.Depths(),
 		"how deep a produced batch is checked: crc (header and checksum), records (decompressed, record by record, as Kafka does), none (header only)")
 	s.Int(&c.RecoveryThreads, "num.recovery.threads.per.data.dir", "partitions opened at once when the broker starts", knob.Range(1, 1024))

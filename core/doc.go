@@ -25,7 +25,8 @@
 //
 // In this order: Broker.changeMu (metadata changes, and the partitions follow),
 // the meta.Store's own, partition.mu (append order), partition.waitMu (who waits
-// for the partition), deadlines.mu, netio's own. dataDir.mu is taken last and
+// for the partition), fetchSession.mu, deadlines.mu, netio's own. sessions.mu is
+// held alone. dataDir.mu is taken last and
 // holds nothing else. Reads take none.
 //
 // # Invariants

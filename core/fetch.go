@@ -46,6 +46,9 @@ type fetch struct {
 	committed          bool // read_committed
 	deadline           time.Time
 	parts              []fetchPart
+	session            *fetchSession // nil: none, parts are the request's
+	opens              bool          // the answer opens one
+	marks              uint64        // session.marks when its dirty parts were taken
 
 	// Owned by the loop.
 	parked     bool
@@ -63,10 +66,12 @@ type fetchPart struct {
 	asked     wire.FetchPartition
 	code      int16
 	span      *diskio.Span
-	high      int64 // high watermark at the time of the read
-	bound     int64 // what the reader saw below: high, or the last stable offset
-	stable    int64 // last stable offset at the time of the read
-	start     int64 // log start at the time of the read
+	high      int64        // high watermark at the time of the read
+	bound     int64        // what the reader saw below: high, or the last stable offset
+	stable    int64        // last stable offset at the time of the read
+	start     int64        // log start at the time of the read
+	in        *sessionPart // in a session: where the part is from
+	said      bool         // it is in the answer
 
 	// In partition.waiters, guarded by partition.waitMu.
 	owner      *fetch
@@ -77,6 +82,9 @@ var fetches = sync.Pool{New: func() any { return &fetch{heapIndex: -1} }}
 
 // attempt reads what is there and answers if that is enough.
 func (w *fetch) attempt() (answered bool) {
+	if w.session != nil {
+		w.takeDirty()
+	}
 	total, faulty := w.read()
 	if total < w.minBytes && !faulty && !w.over() {
 		w.releaseSpans()
@@ -138,6 +146,10 @@ func (w *fetch) park() {
 // it for that.
 func (w *fetch) link() bool {
 	unchanged := true
+	if w.session != nil {
+		unchanged = w.settle()
+		unchanged = w.session.enlist(w) && unchanged
+	}
 	for i := range w.parts {
 		part := &w.parts[i]
 		part.owner = w
@@ -154,6 +166,9 @@ func (w *fetch) link() bool {
 func (w *fetch) unlink() {
 	for i := range w.parts {
 		w.parts[i].partition.unwait(&w.parts[i])
+	}
+	if w.session != nil {
+		w.session.delist(w)
 	}
 	w.b.deadlines.remove(w)
 	clientOf(w.frame.Conn()).parked.remove(w)
@@ -206,6 +221,9 @@ func (w *fetch) answer() {
 	i, bytes := 0, int64(0)
 	for t := range w.resp.Topics {
 		for p := range w.resp.Topics[t].Partitions {
+			for !w.parts[i].said {
+				i++
+			}
 			if s := w.parts[i].span; s != nil {
 				inserts = append(inserts, netio.Insert{At: w.resp.Topics[t].Partitions[p].RecordsAt, Part: s})
 				w.parts[i].span = nil // the connection's from here on
@@ -224,6 +242,10 @@ func (w *fetch) answer() {
 // respond fills the response from the parts.
 func (w *fetch) respond() {
 	w.resp.Reset()
+	if w.session != nil {
+		w.respondSession()
+		return
+	}
 	i := 0
 	for t := range w.req.Topics {
 		asked := &w.req.Topics[t]
@@ -232,25 +254,33 @@ func (w *fetch) respond() {
 		for range asked.Partitions {
 			part := &w.parts[i]
 			i++
-			out := topic.AddPartition()
-			out.Index, out.ErrorCode = part.asked.Index, part.code
-			if part.code != 0 {
-				continue // offsets -1, no records: as Kafka
-			}
-			out.HighWatermark, out.LastStable, out.LogStart = part.high, part.stable, part.start
-			if w.committed {
-				out.StartAborted()
-			}
-			if part.span == nil {
-				continue
-			}
-			out.RecordsLen = int(part.span.Len())
-			if w.committed {
-				part.partition.txns.aborted.overlapping(part.asked.Offset, part.span.NextOffset(), func(a abortedTxn) {
-					out.Aborted = append(out.Aborted, wire.AbortedTxn{ProducerID: a.producer, FirstOffset: a.first})
-				})
-			}
+			part.said = true
+			w.fill(topic.AddPartition(), part)
 		}
+	}
+	if w.opens {
+		w.openSession()
+	}
+}
+
+// fill says what was read of one partition.
+func (w *fetch) fill(out *wire.FetchPartitionResponse, part *fetchPart) {
+	out.Index, out.ErrorCode = part.asked.Index, part.code
+	if part.code != 0 {
+		return // offsets -1, no records: as Kafka
+	}
+	out.HighWatermark, out.LastStable, out.LogStart = part.high, part.stable, part.start
+	if w.committed {
+		out.StartAborted()
+	}
+	if part.span == nil {
+		return
+	}
+	out.RecordsLen = int(part.span.Len())
+	if w.committed {
+		part.partition.txns.aborted.overlapping(part.asked.Offset, part.span.NextOffset(), func(a abortedTxn) {
+			out.Aborted = append(out.Aborted, wire.AbortedTxn{ProducerID: a.producer, FirstOffset: a.first})
+		})
 	}
 }
 
@@ -273,6 +303,7 @@ func (w *fetch) release() {
 	}
 	w.parts = w.parts[:0]
 	w.b, w.frame, w.header = nil, nil, wire.Header{}
+	w.session, w.opens, w.marks = nil, false, 0
 	w.expired.Store(false)
 	fetches.Put(w)
 }

@@ -253,7 +253,7 @@ func TestColdRead(t *testing.T) {
 	require.Equal(t, int64(1), b.Counters().ColdReads, "now it is there")
 }
 
-func TestFetchEpochsAndSessions(t *testing.T) {
+func TestFetchEpochs(t *testing.T) {
 	b := start(t, testConfig(t))
 	p := dial(t, b)
 	createTopic(t, p, "t", 1)
@@ -262,25 +262,6 @@ func TestFetchEpochsAndSessions(t *testing.T) {
 	req := fetchRequest("t", 0, 0)
 	req.Topics[0].Partitions[0].CurrentLeaderEpoch = 5
 	require.Equal(t, kerr.UnknownLeaderEpoch.Code, ask[*kmsg.FetchResponse](p, 12, req).Topics[0].Partitions[0].ErrorCode)
-
-	// A new session is asked for: answered in full, without one.
-	req = fetchRequest("t", 0, 0)
-	req.SessionEpoch = 0
-	resp := ask[*kmsg.FetchResponse](p, 12, req)
-	require.Zero(t, resp.SessionID)
-	require.Equal(t, []string{"a"}, values(t, resp.Topics[0].Partitions[0].RecordBatches))
-
-	// To go on with a session that is not there.
-	req.SessionID, req.SessionEpoch = 77, 3
-	resp = ask[*kmsg.FetchResponse](p, 12, req)
-	require.Equal(t, kerr.FetchSessionIDNotFound.Code, resp.ErrorCode)
-	require.Empty(t, resp.Topics)
-
-	// Epoch -1 is without a session, whatever the id says.
-	req.SessionEpoch = -1
-	resp = ask[*kmsg.FetchResponse](p, 12, req)
-	require.Zero(t, resp.ErrorCode)
-	require.NotEmpty(t, resp.Topics[0].Partitions[0].RecordBatches)
 
 	// No topics: nothing to wait for.
 	req = kmsg.NewPtrFetchRequest()

@@ -51,8 +51,9 @@ type partition struct {
 	snapMu       sync.Mutex // held while snapshots are written; after mu or alone
 	abortedSaved int64      // aborted transactions that ended below it are in files; guarded by snapMu
 
-	waitMu  sync.Mutex
-	waiting *fetchPart // fetches to be woken, a list
+	waitMu   sync.Mutex
+	waiting  *fetchPart  // fetches to be woken, a list
+	sessions sessionList // of sessions, what has read everything
 	// waiters says whether there are any, without the lock. It is raised before
 	// a fetch looks at visible for the last time, and read after visible was
 	// moved: one of the two sees the other.
@@ -229,6 +230,9 @@ func (p *partition) tell(code int16) {
 	for part := p.waiting; part != nil; part = part.next {
 		part.owner.frame.Wake()
 	}
+	for p.sessions.first != nil {
+		p.sessions.first.mark() // which takes it out
+	}
 	p.waiters.Add(int32(-len(due)))
 	p.waitMu.Unlock()
 	for _, a := range due {
@@ -265,8 +269,20 @@ func (p *partition) wait(part *fetchPart) bool {
 		p.waiting.prev = part
 	}
 	p.waiting = part
+	return p.unchanged(part)
+}
+
+// unchanged: a reader would see what part saw. waiters was raised before.
+func (p *partition) unchanged(part *fetchPart) bool {
 	high := p.visible.Load()
 	return high == part.high && p.bound(part.owner.committed, high) == part.bound && p.state.Load() == online
+}
+
+// startMoved tells sessions, whose clients are to know the log start.
+func (p *partition) startMoved() {
+	if p.waiters.Load() > 0 {
+		p.tell(0)
+	}
 }
 
 func (p *partition) unwait(part *fetchPart) {
