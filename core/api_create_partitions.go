@@ -62,8 +62,8 @@ func (b *Broker) checkGrowth(topic *meta.Topic, asked *kmsg.CreatePartitionsRequ
 	if topic == nil {
 		return &fault{kerr.UnknownTopicOrPartition.Code, "This server does not host this topic-partition."}
 	}
-	if topic.Name == offsetsTopic {
-		return faultf(kerr.InvalidTopicException, "The number of partitions of %s says which group is kept where, and cannot change.", topic.Name)
+	if internalTopic(topic.Name) {
+		return faultf(kerr.InvalidTopicException, "The number of partitions of %s says what is kept where, and cannot change.", topic.Name)
 	}
 	have := len(topic.Partitions)
 	switch n := int(asked.Count); {

@@ -243,6 +243,10 @@ func (b *Broker) autoCreate(names []string) {
 				records = append(records, b.newOffsetsTopic())
 				continue
 			}
+			if name == txnTopic {
+				records = append(records, b.newTxnTopic())
+				continue
+			}
 			asked := kmsg.NewCreateTopicsRequestTopic()
 			asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, -1, -1
 			record, f := b.newTopic(image, &asked)

@@ -5,19 +5,24 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// FindCoordinator, v0 to v6: which broker coordinates a group. It is this one.
+// FindCoordinator, v0 to v6: which broker coordinates a group or a
+// transactional id. It is this one.
 //
 //   - v0 knows groups only. v1 has a type of key: 0 a group, 1 a transactional
-//     id (COORDINATOR_NOT_AVAILABLE: transactions are not served), 2 a share
-//     group (v6; INVALID_REQUEST: not served), others INVALID_REQUEST.
+//     id, 2 a share group (v6; INVALID_REQUEST: not served), others
+//     INVALID_REQUEST.
 //   - v4 asks for several keys at once.
-//   - The first one makes __consumer_offsets. Kafka answers that one with
+//   - The first one makes __consumer_offsets, or __transaction_state. Kafka answers that one with
 //     COORDINATOR_NOT_AVAILABLE and makes it meanwhile; here it waits.
 //   - A partition of __consumer_offsets that is offline: COORDINATOR_NOT_AVAILABLE.
 func findCoordinator(c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
 	if findCoordinatorIsSlow(c.Broker, req) {
-		if err := c.makeOffsetsTopic(); err != nil {
-			c.log.Error("could not make the topic of the group coordinator", "err", err)
+		make := c.makeOffsetsTopic
+		if req.CoordinatorType == coordinatesTransaction {
+			make = c.makeTxnTopic
+		}
+		if err := make(); err != nil {
+			c.log.Error("could not make a coordinator's topic", "type", req.CoordinatorType, "err", err)
 		}
 	}
 	resp := kmsg.NewPtrFindCoordinatorResponse()
@@ -57,7 +62,13 @@ func (c *call) coordinatorOf(kind int8, key string) kmsg.FindCoordinatorResponse
 		out.NodeID = c.node
 		out.Host, out.Port = c.advertised()
 	case coordinatesTransaction:
-		out.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		t := c.txns.Load()
+		if t == nil || t.partition(key).check(-1) != 0 {
+			out.ErrorCode = kerr.CoordinatorNotAvailable.Code
+			return out
+		}
+		out.NodeID = c.node
+		out.Host, out.Port = c.advertised()
 	default:
 		out.ErrorCode = kerr.InvalidRequest.Code
 	}
@@ -68,7 +79,13 @@ func (c *call) coordinatorOf(kind int8, key string) kmsg.FindCoordinatorResponse
 // it is loaded.
 func (g *groups) reachable(id string) bool { return g.parts[g.Partition(id)].check(-1) == 0 }
 
-// findCoordinatorIsSlow: making __consumer_offsets waits for the disk.
+// findCoordinatorIsSlow: making a coordinator's topic waits for the disk.
 func findCoordinatorIsSlow(b *Broker, req kmsg.Request) bool {
-	return req.(*kmsg.FindCoordinatorRequest).CoordinatorType == coordinatesGroup && b.groups.Load() == nil
+	switch req.(*kmsg.FindCoordinatorRequest).CoordinatorType {
+	case coordinatesGroup:
+		return b.groups.Load() == nil
+	case coordinatesTransaction:
+		return b.txns.Load() == nil
+	}
+	return false
 }

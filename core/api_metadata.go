@@ -164,5 +164,5 @@ func legalTopicName(name string) bool {
 
 // internalTopic names the topics that coordinators keep their state in.
 func internalTopic(name string) bool {
-	return name == offsetsTopic || name == "__transaction_state"
+	return name == offsetsTopic || name == txnTopic
 }

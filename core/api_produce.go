@@ -21,7 +21,12 @@ import (
 //   - Idempotent batches are appended once and in order: a batch sent again is
 //     answered with the offset it got, a gap is OUT_OF_ORDER_SEQUENCE_NUMBER,
 //     an epoch older than the last seen INVALID_PRODUCER_EPOCH.
-//   - Transactions are not served: INVALID_TXN_STATE.
+//   - The first batch of a transaction in a partition is held against the
+//     coordinator: a partition that was not added to it is INVALID_TXN_STATE
+//     (v11: TRANSACTION_ABORTABLE), a fenced producer INVALID_PRODUCER_EPOCH; a
+//     transaction that is being ended NOT_ENOUGH_REPLICAS, which clients try
+//     again. A batch outside the transaction that its producer has open there:
+//     INVALID_TXN_STATE.
 //   - v5 tells the log start, v8 words for an error, v10 could name the new
 //     leader of a moved partition; nothing moves on one node.
 func serveProduce(b *Broker, f *netio.Frame, h wire.Header, body []byte) {
@@ -36,8 +41,6 @@ func serveProduce(b *Broker, f *netio.Frame, h wire.Header, body []byte) {
 	switch {
 	case w.req.Acks < -1 || w.req.Acks > 1:
 		w.refuseAll(kerr.InvalidRequiredAcks.Code)
-	case w.req.TransactionalID != nil:
-		w.refuseAll(kerr.InvalidTxnState.Code)
 	default:
 		w.appendAll()
 	}

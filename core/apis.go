@@ -27,12 +27,18 @@ func coreAPIs() []api {
 		{key: int16(kmsg.DeleteRecords), advertised: 0, min: 0, max: 2, handle: typed(deleteRecords), slow: always},
 		{key: int16(kmsg.InitProducerID), advertised: 0, min: 0, max: 5, handle: typed(initProducerID), slow: initProducerIDIsSlow},
 		{key: int16(kmsg.OffsetForLeaderEpoch), advertised: 2, min: 2, max: 4, handle: typed(offsetForLeaderEpoch)},
+		{key: int16(kmsg.AddPartitionsToTxn), advertised: 0, min: 0, max: 3, handle: typed(addPartitionsToTxn), slow: always},
+		{key: int16(kmsg.AddOffsetsToTxn), advertised: 0, min: 0, max: 4, handle: typed(addOffsetsToTxn), slow: always},
+		{key: int16(kmsg.EndTxn), advertised: 0, min: 0, max: 4, handle: typed(endTxn), slow: always},
 		{key: int16(kmsg.DescribeConfigs), advertised: 1, min: 1, max: 4, handle: typed(describeConfigs)},
 		{key: int16(kmsg.DescribeLogDirs), advertised: 1, min: 1, max: 4, handle: typed(describeLogDirs), slow: always},
 		{key: int16(kmsg.CreatePartitions), advertised: 0, min: 0, max: 3, handle: typed(createPartitions), slow: always},
 		{key: int16(kmsg.DeleteGroups), advertised: 0, min: 0, max: 2, raw: grouped(deleteGroups)},
 		{key: int16(kmsg.OffsetDelete), advertised: 0, min: 0, max: 0, raw: grouped(offsetDelete)},
 		{key: int16(kmsg.DescribeCluster), advertised: 0, min: 0, max: 2, handle: typed(describeCluster)},
+		{key: int16(kmsg.DescribeProducers), advertised: 0, min: 0, max: 0, handle: typed(describeProducers), slow: always},
+		{key: int16(kmsg.DescribeTransactions), advertised: 0, min: 0, max: 0, handle: typed(describeTransactions), slow: always},
+		{key: int16(kmsg.ListTransactions), advertised: 0, min: 0, max: 1, handle: typed(listTransactions), slow: always},
 		{key: int16(kmsg.DescribeTopicPartitions), advertised: 0, min: 0, max: 0, handle: typed(describeTopicPartitions)},
 	}
 }

@@ -40,7 +40,7 @@ type Broker struct {
 	port     int32
 
 	// Locks are taken in this order: changeMu, the store's, the coordinator's,
-	// partition.mu, partition.waitMu, deadlines.mu, netio's own.
+	// partition.mu, txns.mu, partition.waitMu, deadlines.mu, netio's own.
 	changeMu sync.Mutex // held while the metadata changes and partitions follow
 	view     atomic.Pointer[view]
 
@@ -51,6 +51,7 @@ type Broker struct {
 	sessions  sessions
 	ids       producerIDs
 	groups    atomic.Pointer[groups] // nil: there is no __consumer_offsets
+	txns      atomic.Pointer[txns]   // nil: there is no __transaction_state
 	removals  sync.WaitGroup         // of deleted topics' files
 
 	// A client may be there before Listen has returned: its first request waits
@@ -126,7 +127,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		if b.closePartitions() == nil && b.dir.clean {
 			_ = b.dir.markClean()
 		}
-	}, b.closeGroups)
+	}, b.closeGroups, b.closeTxns)
 	if cfg.PprofListen != "" {
 		if b.profiler, err = startProfiler(cfg.PprofListen); err != nil {
 			return nil, err
@@ -230,7 +231,8 @@ func (b *Broker) Stop(ctx context.Context) error {
 		close(b.quit)
 		b.stopping.Store(true)
 		b.deadlines.expireAll() // nothing that waits for records holds up the stop,
-		b.closeGroups()         // nor for other members
+		b.closeTxns()
+		b.closeGroups() // nor for other members
 		err := b.server.Stop(ctx)
 		b.workers.close()
 		b.deadlines.stop()

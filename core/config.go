@@ -11,6 +11,7 @@ import (
 
 	"millrace/batching"
 	"millrace/core/group"
+	"millrace/core/txn"
 	"millrace/diskio"
 	"millrace/internal/knob"
 	"millrace/netio"
@@ -54,6 +55,7 @@ type Config struct {
 
 	Topic TopicConfig
 	Group group.Config
+	Txn   txn.Config
 
 	GOGC       int
 	GOMEMLIMIT int64
@@ -109,16 +111,18 @@ func Defaults() Config {
 			MinInsyncReplica: 1,
 		},
 		Group: group.Defaults(),
+		Txn:   txn.Defaults(),
 	}
 }
 
-// Knobs declares every knob of a broker over c: core's own, the group
-// coordinator's, the network's and the disk's. The values c holds now are the defaults.
+// Knobs declares every knob of a broker over c: core's own, the
+// coordinators', the network's and the disk's. The values c holds now are the defaults.
 func Knobs(c *Config) *knob.Set {
 	s := &knob.Set{}
 	c.register(s)
 	c.Topic.register(s)
 	c.Group.Register(s)
+	c.Txn.Register(s)
 	c.Net.Register(s)
 	c.Disk.Register(s)
 	return s

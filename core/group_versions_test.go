@@ -84,7 +84,11 @@ func driveFindCoordinator(d driven) {
 	if d.version == 0 {
 		return
 	}
-	for kind, want := range map[int8]int16{1: kerr.CoordinatorNotAvailable.Code, 2: kerr.InvalidRequest.Code, 9: kerr.InvalidRequest.Code} {
+	findTxnCoordinator(d.peer)
+	req.CoordinatorType = coordinatesTransaction
+	resp = ask[*kmsg.FindCoordinatorResponse](d.peer, d.version, req)
+	require.Zero(d.t, resp.ErrorCode)
+	for kind, want := range map[int8]int16{2: kerr.InvalidRequest.Code, 9: kerr.InvalidRequest.Code} {
 		req.CoordinatorType = kind
 		resp := ask[*kmsg.FindCoordinatorResponse](d.peer, d.version, req)
 		if d.version >= 4 {

@@ -27,6 +27,7 @@ func testConfig(t testing.TB) Config {
 	cfg.DataDir = t.TempDir()
 	cfg.Logger = testLogger(t)
 	cfg.Group.InitialDelay = 0 // nobody comes later in a test
+	cfg.Txn.Partitions = 2
 	return cfg
 }
 

@@ -97,9 +97,3 @@ func (p *partition) recall(h []byte, now int64) {
 		p.txns.settle(batch.LastOffset() + 1)
 	}
 }
-
-// verifyTxn asks the transaction coordinator whether a partition is part of a
-// producer's transaction; 0: yes, otherwise Kafka's error code for Produce.
-func (b *Broker) verifyTxn(from source, producer int64, epoch int16, at place) int16 {
-	return kerr.InvalidTxnState.Code // there is no coordinator yet
-}

@@ -110,6 +110,7 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 	b.openAll(ctx, fresh)
 	b.view.Store(next)
 	b.coordinate(next)
+	b.coordinateTxns(next)
 	for id, t := range before.byID {
 		if next.byID[id] == nil {
 			b.removeTopic(t)

@@ -45,6 +45,12 @@ var drivers = map[kmsg.Key]func(d driven){
 	kmsg.DeleteTopics:            driveDeleteTopics,
 	kmsg.DeleteRecords:           driveDeleteRecords,
 	kmsg.InitProducerID:          driveInitProducerID,
+	kmsg.AddPartitionsToTxn:      driveAddPartitionsToTxn,
+	kmsg.AddOffsetsToTxn:         driveAddOffsetsToTxn,
+	kmsg.EndTxn:                  driveEndTxn,
+	kmsg.DescribeProducers:       driveDescribeProducers,
+	kmsg.DescribeTransactions:    driveDescribeTransactions,
+	kmsg.ListTransactions:        driveListTransactions,
 	kmsg.OffsetForLeaderEpoch:    driveOffsetForLeaderEpoch,
 	kmsg.DescribeConfigs:         driveDescribeConfigs,
 	kmsg.DescribeLogDirs:         driveDescribeLogDirs,
@@ -309,8 +315,7 @@ func driveInitProducerID(d driven) {
 	require.Zero(d.t, first.ProducerEpoch)
 	second := ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req)
 	require.Equal(d.t, first.ProducerID+1, second.ProducerID)
-	req.TransactionalID = kmsg.StringPtr("tx")
-	require.Equal(d.t, kerr.InvalidRequest.Code, ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req).ErrorCode)
+	driveInitTransactional(d)
 }
 
 func driveOffsetForLeaderEpoch(d driven) {

@@ -69,10 +69,11 @@ func New(cfg Config, log Log, partitions int) *Coordinator {
 // Partition is the partition of __consumer_offsets that keeps a group: Java's
 // hash of its id, as every Kafka client and tool expects it.
 func (c *Coordinator) Partition(group string) int32 {
-	return partitionOf(group, len(c.shards))
+	return PartitionOf(group, len(c.shards))
 }
 
-func partitionOf(group string, partitions int) int32 {
+// PartitionOf is the partition, of so many, that Java's hash of an id falls on.
+func PartitionOf(group string, partitions int) int32 {
 	var h int32
 	for _, r := range group {
 		if r > 0xFFFF {

@@ -260,6 +260,6 @@ func TestPartitionOf(t *testing.T) {
 	for id, want := range map[string]int32{
 		"": 0, "a": 47, "group": 47, "zz": 4, "console-consumer-12345": 6, "grüße": 23, "😀-group": 43, "polygenelubricants": 0,
 	} {
-		require.Equal(t, want, partitionOf(id, 50), id)
+		require.Equal(t, want, PartitionOf(id, 50), id)
 	}
 }

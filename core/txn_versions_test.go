@@ -1,0 +1,230 @@
+package core
+
+import (
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func findTxnCoordinator(p *peer) {
+	p.t.Helper()
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey, req.CoordinatorType = "tx", coordinatesTransaction
+	require.Zero(p.t, ask[*kmsg.FindCoordinatorResponse](p, 3, req).ErrorCode)
+}
+
+// initTxn gets a producer id and epoch for a transactional id.
+func initTxn(p *peer, id string) (int64, int16) {
+	p.t.Helper()
+	findTxnCoordinator(p)
+	req := initRequest(id)
+	resp := ask[*kmsg.InitProducerIDResponse](p, 4, req)
+	require.Zero(p.t, resp.ErrorCode)
+	return resp.ProducerID, resp.ProducerEpoch
+}
+
+func initRequest(id string) *kmsg.InitProducerIDRequest {
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.TransactionalID, req.TransactionTimeoutMillis = &id, 60_000
+	req.ProducerID, req.ProducerEpoch = -1, -1
+	return req
+}
+
+func addRequest(id string, producer int64, epoch int16, topic string, partitions ...int32) *kmsg.AddPartitionsToTxnRequest {
+	req := kmsg.NewPtrAddPartitionsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch = id, producer, epoch
+	rt := kmsg.NewAddPartitionsToTxnRequestTopic()
+	rt.Topic, rt.Partitions = topic, partitions
+	req.Topics = append(req.Topics, rt)
+	return req
+}
+
+func mustAdd(p *peer, id string, producer int64, epoch int16, topic string, partitions ...int32) {
+	p.t.Helper()
+	for _, o := range ask[*kmsg.AddPartitionsToTxnResponse](p, 3, addRequest(id, producer, epoch, topic, partitions...)).Topics[0].Partitions {
+		require.Zero(p.t, o.ErrorCode)
+	}
+}
+
+func endRequest(id string, producer int64, epoch int16, commit bool) *kmsg.EndTxnRequest {
+	req := kmsg.NewPtrEndTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit = id, producer, epoch, commit
+	return req
+}
+
+func endTransaction(p *peer, id string, producer int64, epoch int16, commit bool) int16 {
+	p.t.Helper()
+	return ask[*kmsg.EndTxnResponse](p, 3, endRequest(id, producer, epoch, commit)).ErrorCode
+}
+
+// produceTxn appends one batch in a transaction.
+func produceTxn(p *peer, version int16, id string, producer int64, epoch int16, sequence int32, topic string, partition int32, values ...string) int16 {
+	p.t.Helper()
+	req := produceRequest(topic, partition, -1, producerBatch(p.t, producer, epoch, sequence, true, values...))
+	req.TransactionID = &id
+	return ask[*kmsg.ProduceResponse](p, version, req).Topics[0].Partitions[0].ErrorCode
+}
+
+// fenced is PRODUCER_FENCED as versions before since have it.
+func fencedAt(since, version int16) int16 {
+	if version < since {
+		return kerr.InvalidProducerEpoch.Code
+	}
+	return kerr.ProducerFenced.Code
+}
+
+func driveInitTransactional(d driven) {
+	req := initRequest("tx")
+	require.Equal(d.t, kerr.NotCoordinator.Code, ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req).ErrorCode, "nobody has looked for it yet")
+	findTxnCoordinator(d.peer)
+	first := ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req)
+	require.Zero(d.t, first.ErrorCode)
+	require.Zero(d.t, first.ProducerEpoch)
+	second := ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req)
+	require.Equal(d.t, first.ProducerID, second.ProducerID)
+	require.Equal(d.t, int16(1), second.ProducerEpoch)
+	if d.version >= 3 {
+		req.ProducerID, req.ProducerEpoch = second.ProducerID, 1
+		require.Equal(d.t, int16(2), ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req).ProducerEpoch)
+		require.Equal(d.t, int16(2), ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req).ProducerEpoch, "sent again")
+		req.ProducerEpoch = 0
+		require.Equal(d.t, fencedAt(4, d.version), ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req).ErrorCode)
+	}
+	req = initRequest("tx")
+	req.TransactionTimeoutMillis = 1 << 30
+	require.Equal(d.t, kerr.InvalidTransactionTimeout.Code, ask[*kmsg.InitProducerIDResponse](d.peer, d.version, req).ErrorCode)
+	require.Equal(d.t, kerr.InvalidRequest.Code, ask[*kmsg.InitProducerIDResponse](d.peer, d.version, initRequest("")).ErrorCode)
+}
+
+func driveAddPartitionsToTxn(d driven) {
+	require.Equal(d.t, kerr.NotCoordinator.Code,
+		ask[*kmsg.AddPartitionsToTxnResponse](d.peer, d.version, addRequest("tx", 1, 0, "events", 0)).Topics[0].Partitions[0].ErrorCode)
+	id, epoch := initTxn(d.peer, "tx")
+	got := ask[*kmsg.AddPartitionsToTxnResponse](d.peer, d.version, addRequest("tx", id, epoch, "events", 0, 7)).Topics[0].Partitions
+	require.Equal(d.t, kerr.OperationNotAttempted.Code, got[0].ErrorCode)
+	require.Equal(d.t, kerr.UnknownTopicOrPartition.Code, got[1].ErrorCode)
+	require.Equal(d.t, kerr.InvalidTxnState.Code, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 0, "d"), "nothing was added")
+	require.Equal(d.t, kerr.TransactionAbortable.Code, produceTxn(d.peer, 11, "tx", id, epoch, 0, "events", 0, "d"))
+	got = ask[*kmsg.AddPartitionsToTxnResponse](d.peer, d.version, addRequest("tx", id, epoch, "events", 0)).Topics[0].Partitions
+	require.Zero(d.t, got[0].ErrorCode)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 0, "d"))
+	require.Equal(d.t, kerr.InvalidTxnState.Code, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 1, "d"))
+	require.Equal(d.t, []string{"a", "b", "c"}, committed(d.peer, "events", 0, 1<<20))
+	for want, req := range map[int16]*kmsg.AddPartitionsToTxnRequest{
+		kerr.InvalidProducerIDMapping.Code: addRequest("tx", id+1, epoch, "events", 0),
+		fencedAt(2, d.version):             addRequest("tx", id, epoch+1, "events", 0),
+		kerr.InvalidRequest.Code:           addRequest("", id, epoch, "events", 0),
+		kerr.TopicAuthorizationFailed.Code: addRequest("tx", id, epoch, txnTopic, 0),
+	} {
+		require.Equal(d.t, want, ask[*kmsg.AddPartitionsToTxnResponse](d.peer, d.version, req).Topics[0].Partitions[0].ErrorCode)
+	}
+}
+
+func driveAddOffsetsToTxn(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	req := kmsg.NewPtrAddOffsetsToTxnRequest()
+	req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = "tx", id, epoch, "g"
+	require.Zero(d.t, ask[*kmsg.AddOffsetsToTxnResponse](d.peer, d.version, req).ErrorCode)
+	got := describeTxn(d.peer, "tx")
+	require.Equal(d.t, "Ongoing", got.State)
+	require.Equal(d.t, offsetsTopic, got.Topics[0].Topic)
+	require.Zero(d.t, endTransaction(d.peer, "tx", id, epoch, true))
+	req.ProducerEpoch++
+	require.Equal(d.t, fencedAt(2, d.version), ask[*kmsg.AddOffsetsToTxnResponse](d.peer, d.version, req).ErrorCode)
+	req.Group = ""
+	require.Equal(d.t, kerr.InvalidGroupID.Code, ask[*kmsg.AddOffsetsToTxnResponse](d.peer, d.version, req).ErrorCode)
+}
+
+func driveEndTxn(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	end := func(commit bool) int16 {
+		return ask[*kmsg.EndTxnResponse](d.peer, d.version, endRequest("tx", id, epoch, commit)).ErrorCode
+	}
+	require.Equal(d.t, kerr.InvalidTxnState.Code, end(true), "there is none")
+	mustAdd(d.peer, "tx", id, epoch, "events", 0, 1)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 0, "d"))
+	require.Zero(d.t, end(true))
+	require.Zero(d.t, end(true), "sent again")
+	require.Equal(d.t, kerr.InvalidTxnState.Code, end(false))
+	require.Equal(d.t, []string{"a", "b", "c", "d"}, committed(d.peer, "events", 0, 1<<20))
+	mustAdd(d.peer, "tx", id, epoch, "events", 0)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 1, "events", 0, "e"))
+	require.Zero(d.t, end(false))
+	mustProduce(d.peer, "events", 0, "f")
+	require.Equal(d.t, []string{"a", "b", "c", "d", "f"}, committed(d.peer, "events", 0, 1<<20))
+
+	// A second instance takes over in the middle of a transaction.
+	mustAdd(d.peer, "tx", id, epoch, "events", 0)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 2, "events", 0, "zombie's"))
+	_, next := initTxn(d.peer, "tx")
+	require.Equal(d.t, epoch+2, next, "one to fence, one to give")
+	require.Equal(d.t, fencedAt(2, d.version), end(true))
+	require.Equal(d.t, kerr.InvalidProducerEpoch.Code, produceTxn(d.peer, 9, "tx", id, epoch, 3, "events", 0, "zombie's"))
+	require.Equal(d.t, kerr.InvalidProducerEpoch.Code, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 1, "zombie's"), "where it has not written yet")
+	require.Equal(d.t, []string{"a", "b", "c", "d", "f"}, committed(d.peer, "events", 0, 1<<20))
+}
+
+func describeTxn(p *peer, id string) kmsg.DescribeTransactionsResponseTransactionState {
+	p.t.Helper()
+	req := kmsg.NewPtrDescribeTransactionsRequest()
+	req.TransactionalIDs = []string{id}
+	return ask[*kmsg.DescribeTransactionsResponse](p, 0, req).TransactionStates[0]
+}
+
+func driveDescribeTransactions(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	require.Equal(d.t, "Empty", describeTxn(d.peer, "tx").State)
+	mustAdd(d.peer, "tx", id, epoch, "events", 1, 0)
+	got := describeTxn(d.peer, "tx")
+	require.Zero(d.t, got.ErrorCode)
+	require.Equal(d.t, "Ongoing", got.State)
+	require.Equal(d.t, id, got.ProducerID)
+	require.Equal(d.t, []int32{0, 1}, got.Topics[0].Partitions)
+	require.Positive(d.t, got.StartTimestamp)
+	require.Equal(d.t, kerr.TransactionalIDNotFound.Code, describeTxn(d.peer, "other").ErrorCode)
+	require.Equal(d.t, kerr.InvalidRequest.Code, describeTxn(d.peer, "").ErrorCode)
+}
+
+func driveListTransactions(d driven) {
+	req := kmsg.NewPtrListTransactionsRequest()
+	require.Empty(d.t, ask[*kmsg.ListTransactionsResponse](d.peer, d.version, req).TransactionStates)
+	one, epoch := initTxn(d.peer, "one")
+	initTxn(d.peer, "two")
+	mustAdd(d.peer, "one", one, epoch, "events", 0)
+	list := func() (ids []string) {
+		resp := ask[*kmsg.ListTransactionsResponse](d.peer, d.version, req)
+		require.Zero(d.t, resp.ErrorCode)
+		for _, s := range resp.TransactionStates {
+			ids = append(ids, s.TransactionalID)
+		}
+		return ids
+	}
+	require.Equal(d.t, []string{"one", "two"}, list())
+	req.ProducerIDFilters = []int64{one}
+	require.Equal(d.t, []string{"one"}, list())
+	req.ProducerIDFilters, req.StateFilters = nil, []string{"Empty", "nonsense"}
+	require.Equal(d.t, []string{"two"}, list())
+	require.Equal(d.t, []string{"nonsense"}, ask[*kmsg.ListTransactionsResponse](d.peer, d.version, req).UnknownStateFilters)
+	if d.version >= 1 {
+		req.StateFilters, req.DurationFilterMillis = nil, 3_600_000
+		require.Empty(d.t, list())
+	}
+}
+
+func driveDescribeProducers(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	mustAdd(d.peer, "tx", id, epoch, "events", 0)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 0, "d", "e"))
+	req := kmsg.NewPtrDescribeProducersRequest()
+	rt := kmsg.NewDescribeProducersRequestTopic()
+	rt.Topic, rt.Partitions = "events", []int32{0, 7}
+	req.Topics = append(req.Topics, rt)
+	got := ask[*kmsg.DescribeProducersResponse](d.peer, d.version, req).Topics[0].Partitions
+	require.Equal(d.t, kerr.UnknownTopicOrPartition.Code, got[1].ErrorCode)
+	require.Len(d.t, got[0].ActiveProducers, 1)
+	a := got[0].ActiveProducers[0]
+	require.Equal(d.t, id, a.ProducerID)
+	require.Equal(d.t, int32(1), a.LastSequence)
+	require.Equal(d.t, int64(3), a.CurrentTxnStartOffset)
+	require.Equal(d.t, int32(-1), a.CoordinatorEpoch)
+}
