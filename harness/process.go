@@ -43,12 +43,12 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 			return
 		}
 		p.err = cmd.Wait()
+		close(p.done) // first: whoever learns that it is lost may ask why
 		p.mu.Lock()
 		if !p.stopped {
 			close(p.lost)
 		}
 		p.mu.Unlock()
-		close(p.done)
 	}()
 	if err := <-started; err != nil {
 		return nil, err
