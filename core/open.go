@@ -228,6 +228,10 @@ func visibleOnly(visible int64) func(offset, ts int64, epoch int32, err error) (
 	}
 }
 
-// configure gives the partition its topic's new settings. Those of the log
-// itself hold from the next start on.
-func (p *partition) configure(s *settings) { p.settings.Store(s) }
+// configure gives the partition and its log their topic's new settings.
+func (p *partition) configure(s *settings) {
+	p.settings.Store(s)
+	if p.log != nil {
+		p.log.Configure(s.disk)
+	}
+}

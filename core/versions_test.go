@@ -53,6 +53,8 @@ var drivers = map[kmsg.Key]func(d driven){
 	kmsg.ListTransactions:        driveListTransactions,
 	kmsg.OffsetForLeaderEpoch:    driveOffsetForLeaderEpoch,
 	kmsg.DescribeConfigs:         driveDescribeConfigs,
+	kmsg.AlterConfigs:            driveAlterConfigs,
+	kmsg.IncrementalAlterConfigs: driveIncrementalAlterConfigs,
 	kmsg.DescribeLogDirs:         driveDescribeLogDirs,
 	kmsg.CreatePartitions:        driveCreatePartitions,
 	kmsg.DescribeCluster:         driveDescribeCluster,
