@@ -91,7 +91,9 @@ func newRoot(stdout, stderr io.Writer) (root *cobra.Command, began *bool) {
   run       drive a scripted scenario against a broker, and judge it
   compare   the alternatives of a knob side by side, with honest statistics
   search    the highest rate that still meets the goals
-  profile   where the cycles go`,
+  profile   where the cycles go
+  topic, group, config
+            administer this broker, or any that speaks the protocol`,
 		Example: `  millrace serve --listen 127.0.0.1:9092 --data ./data
   millrace run quickstart
   millrace run logs --set payload.file=/var/log/dpkg.log
@@ -106,6 +108,7 @@ func newRoot(stdout, stderr io.Writer) (root *cobra.Command, began *bool) {
 	root.AddCommand(
 		serveCmd(), runCmd(), compareCmd(), searchCmd(), profileCmd(),
 		reportCmd(), dashCmd(), scenariosCmd(), planCmd(), validateCmd(), knobsCmd(), limitsCmd(), logCmd(),
+		topicCmd(), groupCmd(), configCmd(),
 	)
 	return root, began
 }
