@@ -24,7 +24,13 @@ func fuzzedBroker(dir string) func() (*Broker, error) {
 		cfg.DataDir = dir
 		cfg.Logger = slog.New(slog.DiscardHandler)
 		cfg.FetchMaxWait = time.Millisecond
-		return Start(context.Background(), cfg)
+		// Members die young, so that nobody waits for them for long.
+		cfg.Group.InitialDelay, cfg.Group.SessionMin, cfg.Group.SessionMax = 0, 0, 10*time.Millisecond
+		b, err := Start(context.Background(), cfg)
+		if err == nil {
+			err = b.makeOffsetsTopic()
+		}
+		return b, err
 	})
 }
 
@@ -44,6 +50,12 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Add(wire.KeyProduce, int16(9), produceSeed(f))
 	f.Add(wire.KeyFetch, int16(12), fetchRequest("t", 0, 0).AppendTo(nil))
+	for _, req := range groupSeeds() {
+		for v := range req.MaxVersion() + 1 {
+			req.SetVersion(v)
+			f.Add(req.Key(), v, req.AppendTo(nil))
+		}
+	}
 	f.Add(int16(99), int16(0), []byte{})
 	f.Add(int16(-1), int16(-1), []byte{})
 	fuzzed := fuzzedBroker(f.TempDir())
@@ -80,6 +92,22 @@ func produceSeed(f *testing.F) []byte {
 	req := produceRequest("t", 0, 1, []byte("not a batch"))
 	req.SetVersion(9)
 	return req.AppendTo(nil)
+}
+
+// groupSeeds are requests of a member that is somewhere between joining and
+// leaving.
+func groupSeeds() []kmsg.Request {
+	join := joinRequest("g")
+	join.SessionTimeoutMillis, join.InstanceID = 10, kmsg.StringPtr("i")
+	joined := &kmsg.JoinGroupResponse{MemberID: "m", Generation: 1}
+	beat := kmsg.NewPtrHeartbeatRequest()
+	beat.Group, beat.MemberID, beat.Generation = "g", "m", 1
+	leave := kmsg.NewPtrLeaveGroupRequest()
+	leave.Group, leave.Members = "g", []kmsg.LeaveGroupRequestMember{{MemberID: "m"}, {InstanceID: kmsg.StringPtr("i")}}
+	fetch := kmsg.NewPtrOffsetFetchRequest()
+	fetch.Group, fetch.Topics = "g", []kmsg.OffsetFetchRequestTopic{{Topic: "t", Partitions: []int32{0, -1}}}
+	fetch.Groups = []kmsg.OffsetFetchRequestGroup{{Group: "g"}, {Group: "h", Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "t", Partitions: []int32{0}}}}}
+	return []kmsg.Request{join, syncRequest("g", joined), beat, leave, fetch, commitRequest("g", [16]byte{}, 1)}
 }
 
 // sendRaw sends one request and then, on the same connection, one that is
