@@ -67,9 +67,17 @@ func (b *Broker) coordinate(v *view) {
 		g.parts = append(g.parts, &offsetsPartition{partition: p, builder: batching.NewBuilder(batching.Options{})})
 	}
 	g.Coordinator = group.New(b.cfg.Group, g, len(g.parts))
+	var full []int32
+	for i, p := range g.parts {
+		if p.check(-1) == 0 && p.log.Start() == p.log.End() {
+			g.Loaded(int32(i)) // a client of a new topic need not be told to wait
+		} else {
+			full = append(full, int32(i))
+		}
+	}
 	b.groups.Store(g)
 	g.loading.Add(1)
-	go g.loadAll()
+	go g.loadAll(full)
 }
 
 // close answers all that is parked. It waits for the loading, not for answers.
@@ -182,22 +190,22 @@ func (p *offsetsPartition) appendRecords(records []group.Record, s *settings, no
 	return at, nil
 }
 
-// loadAll reads what the partitions hold, some at a time.
-func (g *groups) loadAll() {
+// loadAll reads what partitions hold, some at a time.
+func (g *groups) loadAll(full []int32) {
 	defer g.loading.Done()
 	began, slots := time.Now(), make(chan struct{}, g.b.cfg.RecoveryThreads)
 	var wait sync.WaitGroup
-	for i := range g.parts {
+	for _, i := range full {
 		slots <- struct{}{}
 		wait.Add(1)
 		go func() {
 			defer func() { <-slots; wait.Done() }()
-			g.load(int32(i))
+			g.load(i)
 		}()
 	}
 	wait.Wait()
 	if took := time.Since(began); took > time.Second {
-		g.b.log.Info("groups loaded", "partitions", len(g.parts), "took", took.Round(time.Millisecond))
+		g.b.log.Info("groups loaded", "partitions", len(full), "took", took.Round(time.Millisecond))
 	}
 }
 
