@@ -79,8 +79,8 @@ func topicCreateCmd(f *adminFlags) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().Int32Var(&partitions, "partitions", -1, "how many; -1: as the broker's num.partitions says")
-	cmd.Flags().Int16Var(&replicas, "replicas", -1, "replicas of each partition; -1: as the broker says")
+	cmd.Flags().Int32Var(&partitions, "partitions", -1, "how many; -1: num.partitions")
+	cmd.Flags().Int16Var(&replicas, "replicas", -1, "of each partition; -1: default")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "`NAME=VALUE` of a setting, any number of times")
 	return cmd
 }
@@ -200,7 +200,7 @@ func topicAlterCmd(f *adminFlags) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&partitions, "partitions", 0, "how many there are to be")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "`NAME=VALUE` of a setting, any number of times")
-	cmd.Flags().StringArrayVar(&unset, "unset", nil, "`NAME` of a setting that is to be the broker's again")
+	cmd.Flags().StringArrayVar(&unset, "unset", nil, "`NAME` of a setting to be the broker's again")
 	return cmd
 }
 
