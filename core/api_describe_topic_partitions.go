@@ -98,6 +98,8 @@ func describePartitions(t *topic, first, last int) kmsg.DescribeTopicPartitionsR
 		m := t.meta.Partitions[i]
 		o := kmsg.NewDescribeTopicPartitionsResponseTopicPartition()
 		o.Partition, o.LeaderID, o.LeaderEpoch, o.Replicas, o.ISR = int32(i), m.Leader, m.LeaderEpoch, m.Replicas, m.ISR
+		// Empty, not null: the Java admin client reads them without asking.
+		o.EligibleLeaderReplicas, o.LastKnownELR = []int32{}, []int32{}
 		if t.partitions[i].offline() {
 			o.ErrorCode = kerr.LeaderNotAvailable.Code
 			o.LeaderID, o.OfflineReplicas = -1, m.Replicas

@@ -409,6 +409,10 @@ func driveDescribeTopicPartitions(d driven) {
 	require.Len(d.t, resp.Topics, 2)
 	require.Equal(d.t, "another", *resp.Topics[0].Topic)
 	require.Len(d.t, resp.Topics[1].Partitions, 1)
+	for _, p := range resp.Topics[0].Partitions {
+		require.NotNil(d.t, p.EligibleLeaderReplicas, "Java's admin client takes null for an error")
+		require.NotNil(d.t, p.LastKnownELR)
+	}
 	require.Equal(d.t, "events", resp.NextCursor.Topic)
 	require.Equal(d.t, int32(1), resp.NextCursor.Partition)
 	req.Cursor = &kmsg.DescribeTopicPartitionsRequestCursor{Topic: "events", Partition: 1}
