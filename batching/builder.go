@@ -62,12 +62,7 @@ func (b *Builder) RecordSize(timestamp int64, key, value []byte, headers []Heade
 }
 
 func (b *Builder) bodySize(timestamp int64, key, value []byte, headers []Header) int {
-	n := 1 + varintSize(b.delta(timestamp)) + varintSize(int64(b.count)) +
-		bytesSize(key) + bytesSize(value) + varintSize(int64(len(headers)))
-	for i := range headers {
-		n += varintSize(int64(len(headers[i].Key))) + len(headers[i].Key) + bytesSize(headers[i].Value)
-	}
-	return n
+	return recordBody(b.delta(timestamp), int64(b.count), key, value, headers)
 }
 
 // delta is what a record stores of its timestamp: the first one is the base.
@@ -93,19 +88,7 @@ func (b *Builder) Append(timestamp int64, key, value []byte, headers []Header) e
 	}
 	b.max = max(b.max, timestamp)
 
-	dst := appendVarint(b.records, int64(body))
-	dst = append(dst, 0) // attributes
-	dst = appendVarint(dst, delta)
-	dst = appendVarint(dst, int64(b.count))
-	dst = appendBytes(dst, key)
-	dst = appendBytes(dst, value)
-	dst = appendVarint(dst, int64(len(headers)))
-	for i := range headers {
-		dst = appendVarint(dst, int64(len(headers[i].Key)))
-		dst = append(dst, headers[i].Key...)
-		dst = appendBytes(dst, headers[i].Value)
-	}
-	b.records = dst
+	b.records = appendRecord(b.records, delta, int64(b.count), key, value, headers)
 	b.count++
 	return nil
 }

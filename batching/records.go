@@ -89,6 +89,7 @@ func (b Batch) records(s *scratch, limit int) ([]byte, error) {
 // scratch is the memory of one iteration.
 type scratch struct {
 	buf     []byte
+	buf2    []byte // Filter's
 	headers []Header
 }
 
@@ -106,6 +107,9 @@ func getScratch() *scratch { return scratches.Get().(*scratch) }
 func (s *scratch) put() {
 	if cap(s.buf) > keepBuf {
 		s.buf = nil
+	}
+	if cap(s.buf2) > keepBuf {
+		s.buf2 = nil
 	}
 	if cap(s.headers) > keepHeaders {
 		s.headers = nil
