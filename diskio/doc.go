@@ -23,7 +23,7 @@
 // # What is promised
 //
 // Offsets between Start and End are readable, contiguous and never change,
-// but for Truncate. What is below Synced survives the loss of power. After a
+// but for Truncate, and for the gaps that Compact leaves. What is below Synced survives the loss of power. After a
 // kill or a loss of power, Open cuts the log at the last whole batch in an
 // unbroken sequence; what is cut was never below Synced unless the disk lied,
 // and Recovery says so either way.
@@ -35,7 +35,7 @@
 //
 // # Locks
 //
-// Log.syncMu before Log.mu before a segment's loading lock. Append takes mu
+// CompactOptions.Guard before Log.syncMu before Log.mu before a segment's loading lock. Append takes mu
 // only; the fsync itself runs under syncMu without mu, so that appends go on
 // beside it. Read takes neither: it sees the list of segments and each
 // segment's end through atomics, and a segment's file through its reference

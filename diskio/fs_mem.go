@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -18,6 +19,7 @@ type MemFS struct {
 	names  map[string]*memNode // path → file or directory
 	stable map[string]*memNode // what SyncDir has put down; directories are stable at once
 	locks  map[string]bool
+	moved  [][2]string // renames since their directory was synced: from, to
 }
 
 // memNode is a file or a directory.
@@ -57,9 +59,16 @@ func (m *MemFS) CrashClone(c Crash) *MemFS {
 	rng := rand.New(rand.NewPCG(c.Seed, 0))
 	out := NewMem()
 	clones := map[*memNode]*memNode{}
+	fate := m.fates()
+	drawn := map[string]bool{}
 	for _, path := range sortedKeys(m.names, m.stable) {
 		n := m.stable[path]
-		if now := m.names[path]; n != now && rng.Float64() < c.Survives {
+		survives, known := drawn[fate(path)]
+		if !known && n != m.names[path] {
+			survives = rng.Float64() < c.Survives
+			drawn[fate(path)] = survives
+		}
+		if now := m.names[path]; n != now && survives {
 			n = now
 		}
 		if n == nil {
@@ -71,6 +80,26 @@ func (m *MemFS) CrashClone(c Crash) *MemFS {
 		out.names[path], out.stable[path] = clones[n], clones[n]
 	}
 	return out
+}
+
+// fates says which names' changes reach the disk together: those that renames
+// have tied to each other. A file system with a journal writes both names of a
+// rename at once; one that could lose a file's old name and not have the new is
+// none that a log could be kept on.
+func (m *MemFS) fates() func(path string) string {
+	parent := map[string]string{}
+	root := func(p string) string {
+		for parent[p] != "" {
+			p = parent[p]
+		}
+		return p
+	}
+	for _, r := range m.moved {
+		if a, b := root(r[0]), root(r[1]); a != b {
+			parent[a] = b
+		}
+	}
+	return root
 }
 
 func sortedKeys(maps ...map[string]*memNode) []string {
@@ -144,6 +173,7 @@ func (m *MemFS) Rename(from, to string) error {
 	}
 	delete(m.names, from)
 	m.names[to] = n
+	m.moved = append(m.moved, [2]string{from, to})
 	return nil
 }
 
@@ -208,6 +238,7 @@ func (m *MemFS) SyncDir(dir string) error {
 			delete(m.stable, p)
 		}
 	}
+	m.moved = slices.DeleteFunc(m.moved, func(r [2]string) bool { return filepath.Dir(r[1]) == dir })
 	return nil
 }
 

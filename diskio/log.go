@@ -252,6 +252,7 @@ func (l *Log) Remove() error {
 // newActive makes the file of a segment and returns it, not yet in the list.
 func (l *Log) newActive(base int64) (*segment, error) {
 	s := newSegment(l, base)
+	s.whole = !l.gaps
 	// A file of that name can only be left over from a crash before it was in
 	// any list.
 	f, err := l.fs.OpenFile(s.path(logSuffix), os.O_RDWR|os.O_CREATE|os.O_TRUNC)

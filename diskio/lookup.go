@@ -19,52 +19,57 @@ var notFound = found{-1, -1, -1}
 // least ms; offset, ts and epoch are -1 where there is none. The caller compares
 // with what its reader may see. It reads one batch.
 func (l *Log) OffsetForTime(ms int64) (offset, ts int64, epoch int32, err error) {
-	segs := *l.segs.Load()
-	if len(segs) == 0 {
-		return -1, -1, -1, ErrClosed
-	}
 	r := notFound
-	for i := 0; i < len(segs) && r.offset < 0; i++ {
-		err := segs[i].use(func(s *segment) (err error) {
-			r, err = s.findTime(ms, l.start.Load())
-			return err
-		})
-		if err != nil {
-			return -1, -1, -1, err
-		}
+	err = l.eachSegment(func(s *segment) (done bool, err error) {
+		r, err = s.findTime(ms, l.start.Load())
+		return r.offset >= 0, err
+	})
+	if err != nil {
+		r = notFound
 	}
-	return r.offset, r.ms, r.epoch, nil
+	return r.offset, r.ms, r.epoch, err
 }
 
 // MaxTimestamp is the first record at or above Start that has the greatest
 // timestamp, all of it -1 where there is none.
 func (l *Log) MaxTimestamp() (offset, ts int64, epoch int32, err error) {
 	newest := int64(-1)
-	for _, s := range *l.segs.Load() {
-		err := s.use(func(s *segment) error {
-			ms, err := s.newestFrom(l.start.Load())
-			newest = max(newest, ms)
-			return err
-		})
-		if err != nil {
-			return -1, -1, -1, err
-		}
-	}
-	if newest < 0 {
-		return -1, -1, -1, nil
+	err = l.eachSegment(func(s *segment) (bool, error) {
+		ms, err := s.newestFrom(l.start.Load())
+		newest = max(newest, ms)
+		return false, err
+	})
+	if err != nil || newest < 0 {
+		return -1, -1, -1, err
 	}
 	return l.OffsetForTime(newest)
 }
 
-// use calls f with a reference on s. Where s is being deleted, and so no longer
-// part of the log, it does nothing.
-func (s *segment) use(f func(*segment) error) error {
-	if !s.acquire() {
-		return nil
+// eachSegment calls f with each segment, and a reference on it, until f is done.
+// Where one went away meanwhile it starts again, with what took its place.
+func (l *Log) eachSegment(f func(*segment) (done bool, err error)) error {
+again:
+	segs := *l.segs.Load()
+	if len(segs) == 0 {
+		return ErrClosed
 	}
-	defer s.release()
-	if err := f(s); err != nil && !s.deleted.Load() {
-		return s.l.readFault(s, -1, err)
+	for _, s := range segs {
+		if !s.acquire() {
+			l.mu.Lock()
+			l.mu.Unlock() //nolint:staticcheck // waits for the new list, guards nothing
+			goto again
+		}
+		done, err := f(s)
+		s.release()
+		if err != nil && s.deleted.Load() {
+			goto again
+		}
+		if err != nil {
+			return l.readFault(s, -1, err)
+		}
+		if done {
+			break
+		}
 	}
 	return nil
 }

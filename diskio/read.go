@@ -166,7 +166,7 @@ func (s *segment) first(f *segmentFile, end place) (place, error) {
 	if end.pos == 0 {
 		return end, nil
 	}
-	if !s.l.gaps {
+	if s.whole {
 		return place{0, s.base}, nil
 	}
 	w := getWalker(f, end.pos)

@@ -55,6 +55,12 @@ func (l *Log) load(o Options) error {
 	if err != nil {
 		return l.fault("open", -1, -1, err)
 	}
+	if err = l.finishSwaps(entries); err == nil {
+		entries, err = l.fs.ReadDir(l.dir)
+	}
+	if err != nil {
+		return l.fault("open", -1, -1, err)
+	}
 	segs, err := l.sift(entries)
 	if err != nil {
 		return l.fault("open", -1, -1, err)
@@ -147,8 +153,6 @@ func (l *Log) sift(entries []Entry) ([]*segment, error) {
 	}
 	for _, e := range entries {
 		switch l.kind(e, has) {
-		case swapFile:
-			return nil, fmt.Errorf("%s: Kafka was stopped while it replaced segments after compaction; start and stop Kafka once on this directory", e.Name)
 		case leftOver:
 			if err := l.fs.Remove(join(l.dir, e.Name)); err != nil {
 				return nil, err
@@ -168,7 +172,6 @@ type fileKind int
 const (
 	ours fileKind = iota
 	leftOver
-	swapFile
 	stranger
 )
 
@@ -189,7 +192,7 @@ func (l *Log) kind(e Entry, has map[int64]bool) fileKind {
 	switch suffix {
 	case logSuffix:
 		return ours
-	case indexSuffix, timeSuffix, ".txnindex":
+	case indexSuffix, timeSuffix, txnSuffix:
 		if has[base] {
 			return ours
 		}
@@ -198,10 +201,9 @@ func (l *Log) kind(e Entry, has map[int64]bool) fileKind {
 		return ours // of producer state at an offset, which need not start a segment
 	}
 	switch {
-	case strings.HasSuffix(suffix, ".deleted"), strings.HasSuffix(suffix, ".cleaned"), strings.HasSuffix(suffix, ".tmp"):
+	case strings.HasSuffix(suffix, ".deleted"), strings.HasSuffix(suffix, ".tmp"),
+		strings.HasSuffix(suffix, cleanedSuffix), strings.HasSuffix(suffix, swapSuffix):
 		return leftOver
-	case strings.HasSuffix(suffix, ".swap"):
-		return swapFile
 	}
 	return stranger
 }
@@ -383,7 +385,7 @@ func (l *Log) dropFrom(segs []*segment, i int, why string) ([]*segment, error) {
 func (l *Log) unlink(segs []*segment) error {
 	var first error
 	for _, s := range segs {
-		for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, ".txnindex"} {
+		for _, suffix := range []string{logSuffix, indexSuffix, timeSuffix, txnSuffix} {
 			if err := l.fs.Remove(s.path(suffix)); err != nil && !os.IsNotExist(err) && first == nil {
 				first = l.fault("delete", s.base, -1, err)
 			}

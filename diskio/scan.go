@@ -40,6 +40,9 @@ func parseHeader(b []byte, pos int64) (header, error) {
 		ms:    int64(binary.BigEndian.Uint64(b[35:])),
 		count: int32(binary.BigEndian.Uint32(b[57:])),
 	}
+	if h.count == 0 {
+		h.ms = -1 // what compaction emptied has no record of that time any more
+	}
 	delta := int32(binary.BigEndian.Uint32(b[23:]))
 	h.last = h.base + int64(delta)
 	switch {

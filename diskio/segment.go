@@ -48,8 +48,9 @@ func parseSegmentName(name string) (base int64, suffix string, ok bool) {
 // the bytes alive, and the kernel keeps an unlinked file until it is closed.
 type segment struct {
 	// immutable
-	l    *Log
-	base int64
+	l     *Log
+	base  int64
+	whole bool // begun here: the first batch is at base, which compaction may change for others
 
 	// atomic: the appender writes, anyone reads
 	refs    atomic.Int32
