@@ -19,6 +19,8 @@ const snapshotEvery = 256 << 20
 // doChores does what has to be done now and then, until the broker stops.
 func (b *Broker) doChores() {
 	defer b.chores.Done()
+	b.chores.Add(1)
+	go b.doCompaction()
 	tick := time.NewTicker(checkpointEvery)
 	defer tick.Stop()
 	for minute := 1; ; minute++ {

@@ -53,9 +53,10 @@ type Config struct {
 	RecoveryThreads int
 	ProducerExpiry  time.Duration
 
-	Topic TopicConfig
-	Group group.Config
-	Txn   txn.Config
+	Topic   TopicConfig
+	Cleaner CleanerConfig
+	Group   group.Config
+	Txn     txn.Config
 
 	GOGC       int
 	GOMEMLIMIT int64
@@ -70,6 +71,7 @@ type TopicConfig struct {
 	TimestampAfter   time.Duration // a record may be this much newer than the broker's clock
 	CleanupPolicy    string
 	MinInsyncReplica int
+	Compact          CompactConfig
 }
 
 // The values of the enumerated knobs.
@@ -109,9 +111,11 @@ func Defaults() Config {
 			TimestampAfter:   time.Hour,
 			CleanupPolicy:    "delete",
 			MinInsyncReplica: 1,
+			Compact:          defaultCompact(),
 		},
-		Group: group.Defaults(),
-		Txn:   txn.Defaults(),
+		Cleaner: defaultCleaner(),
+		Group:   group.Defaults(),
+		Txn:     txn.Defaults(),
 	}
 }
 
@@ -121,6 +125,8 @@ func Knobs(c *Config) *knob.Set {
 	s := &knob.Set{}
 	c.register(s)
 	c.Topic.register(s)
+	c.Topic.Compact.register(s)
+	c.Cleaner.register(s)
 	c.Group.Register(s)
 	c.Txn.Register(s)
 	c.Net.Register(s)
@@ -164,7 +170,7 @@ func (t *TopicConfig) register(s *knob.Set) {
 	s.Duration(&t.TimestampAfter, "message.timestamp.after.max.ms", "how far a record's timestamp may lie ahead of the broker's clock",
 		knob.Within(0, forever), knob.PerTopic(), knob.Kafka("log.message.timestamp.after.max.ms"))
 	s.Enum(&t.CleanupPolicy, "cleanup.policy", []string{"delete", "compact", "compact,delete", "delete,compact"},
-		"what becomes of old records: deleted by age and size, or kept by key (topics are not compacted yet: compact keeps all)",
+		"what becomes of old records: deleted by age and size, or kept as the newest of each key",
 		knob.PerTopic(), knob.Kafka("log.cleanup.policy"))
 	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that acks=all asks for; there is one of each partition, so with more than 1 acks=all is refused",
 		knob.Range(1, 1<<31-1), knob.PerTopic())

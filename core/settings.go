@@ -48,6 +48,9 @@ func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
 	s := &settings{TopicConfig: c.Topic, disk: c.Disk}
 	s.compact = strings.Contains(c.Topic.CleanupPolicy, "compact")
 	s.deletes = strings.Contains(c.Topic.CleanupPolicy, "delete")
+	if s.compact { // the active segment is not compacted: it must not stay so for longer
+		s.disk.SegmentTime = min(s.disk.SegmentTime, c.Topic.Compact.MaxLag)
+	}
 	if !s.deletes {
 		s.disk.RetentionTime, s.disk.RetentionBytes = -1, -1
 	}
@@ -207,6 +210,8 @@ func configType(k *knob.Knob) kmsg.ConfigType {
 		return kmsg.ConfigTypeInt
 	case "cleanup.policy":
 		return kmsg.ConfigTypeList
+	case "min.cleanable.dirty.ratio":
+		return kmsg.ConfigTypeDouble
 	}
 	switch k.Kind {
 	case knob.Bool:
