@@ -11,7 +11,8 @@ import (
 //     offset that is not there, and so every one of an unknown group, is -1
 //     without an error.
 //   - v5 tells leader epochs. v7 asks for offsets that no transaction may change
-//     any more: that holds for all, as transactions are not served.
+//     any more: one that an open transaction has committed is
+//     UNSTABLE_OFFSET_COMMIT.
 //   - v8 asks for several groups at once, each with an error of its own. v9 has
 //     a member's id and epoch, which mean nothing to a classic group.
 //   - v10 has topic ids. Unknown: UNKNOWN_TOPIC_ID. Asked for all, a topic that

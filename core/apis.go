@@ -30,6 +30,7 @@ func coreAPIs() []api {
 		{key: int16(kmsg.AddPartitionsToTxn), advertised: 0, min: 0, max: 3, handle: typed(addPartitionsToTxn), slow: always},
 		{key: int16(kmsg.AddOffsetsToTxn), advertised: 0, min: 0, max: 4, handle: typed(addOffsetsToTxn), slow: always},
 		{key: int16(kmsg.EndTxn), advertised: 0, min: 0, max: 4, handle: typed(endTxn), slow: always},
+		{key: int16(kmsg.TxnOffsetCommit), advertised: 0, min: 0, max: 4, raw: grouped(txnOffsetCommit)},
 		{key: int16(kmsg.DescribeConfigs), advertised: 1, min: 1, max: 4, handle: typed(describeConfigs)},
 		{key: int16(kmsg.AlterConfigs), advertised: 0, min: 0, max: 2, handle: typed(alterConfigs), slow: always},
 		{key: int16(kmsg.DescribeLogDirs), advertised: 1, min: 1, max: 4, handle: typed(describeLogDirs), slow: always},

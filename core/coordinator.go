@@ -125,14 +125,15 @@ func (b *Broker) newOffsetsTopic() meta.TopicCreated {
 }
 
 // Append writes the records as one batch, or as several where one would be
-// larger than consumers of the topic expect.
+// larger than consumers of the topic expect, or where some are part of a
+// transaction.
 func (g *groups) Append(partition int32, now time.Time, records []group.Record, done func(error)) {
 	p := g.parts[partition]
 	s := p.settings.Load()
 	var last appended
 	for len(records) > 0 {
 		n, size := 0, int64(batching.HeaderSize)
-		for n < len(records) && (n == 0 || size+recordSize(records[n]) <= s.MaxMessageBytes) {
+		for n < len(records) && (n == 0 || records[n].Txn == records[0].Txn && size+recordSize(records[n]) <= s.MaxMessageBytes) {
 			size += recordSize(records[n])
 			n++
 		}
@@ -167,13 +168,18 @@ func recordSize(r group.Record) int64 { return int64(len(r.Key)+len(r.Value)) + 
 const recordOverhead = 32
 
 func (p *offsetsPartition) appendRecords(records []group.Record, s *settings, now int64) (at appended, err error) {
-	p.builder.Reset()
+	builder := p.builder
+	if t := records[0].Txn; t != nil {
+		builder = batching.NewBuilder(batching.Options{Transactional: true})
+		builder.SetProducer(t.Producer, t.Epoch, -1)
+	}
+	builder.Reset()
 	for _, r := range records {
-		if err := p.builder.Append(now, r.Key, r.Value, nil); err != nil {
+		if err := builder.Append(now, r.Key, r.Value, nil); err != nil {
 			return at, fmt.Errorf("a record of %s: %w", p.name, err)
 		}
 	}
-	if p.buf, err = p.builder.Build(p.buf[:0]); err != nil {
+	if p.buf, err = builder.Build(p.buf[:0]); err != nil {
 		return at, fmt.Errorf("a batch of %s: %w", p.name, err)
 	}
 	batch, err := batching.View(p.buf)
@@ -227,13 +233,22 @@ func (g *groups) load(i int32) {
 		default:
 		}
 		if batch.IsControl() {
-			return nil
+			m, ok, err := batch.Marker()
+			if ok && err == nil {
+				g.LoadEnd(i, m.ProducerID, m.Commit)
+			}
+			return err
 		}
 		for r, err := range batch.Records(0) {
 			if err != nil {
 				return err
 			}
-			if err := g.Load(i, r.Key, r.Value); err != nil {
+			if batch.IsTransactional() {
+				err = g.LoadTxn(i, batch.ProducerID(), r.Key, r.Value)
+			} else {
+				err = g.Load(i, r.Key, r.Value)
+			}
+			if err != nil {
 				if passed == 0 {
 					p.b.log.Warn("passing over a record that no coordinator writes", "partition", p.name, "offset", batch.Offset(r), "err", err)
 				}

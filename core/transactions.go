@@ -199,7 +199,12 @@ func (t *txns) load() ([]txn.Decision, error) {
 				continue
 			}
 			t.b.log.Warn("aborting a transaction that no coordinator knows of", "partition", p.name, "producer", o.Producer, "from", o.First)
-			t.mark(p, producers.Marker{Producer: o.Producer, Epoch: o.Epoch, Coordinator: t.epoch()})()
+			m := producers.Marker{Producer: o.Producer, Epoch: o.Epoch, Coordinator: t.epoch()}
+			if g := t.b.groups.Load(); g != nil && p.id == g.topic {
+				t.markGroup(g, p, m)()
+				continue
+			}
+			t.mark(p, m)()
 		}
 	}
 	return t.machine.Loaded(), nil
@@ -286,17 +291,31 @@ func (t *txns) append(records []txn.Record) (kept func() bool) {
 	}
 }
 
+// whenKept calls done when the sync policy's promise holds for what was
+// appended, or never will.
+func (p *partition) whenKept(at appended, done func(code int16)) {
+	if at.held {
+		p.advance(at.end)
+		done(0)
+		return
+	}
+	if waiting, code := p.await(ack{until: at.end, done: done}); !waiting {
+		done(code)
+	}
+}
+
+func keptError(code int16) error {
+	if code != 0 {
+		return errNotKept
+	}
+	return nil
+}
+
 // hold waits until the sync policy's promise holds for what was appended; 0: it
 // does.
 func (p *partition) hold(at appended) int16 {
-	if at.held {
-		p.advance(at.end)
-		return 0
-	}
 	told := make(chan int16, 1)
-	if waiting, code := p.await(ack{until: at.end, done: func(code int16) { told <- code }}); !waiting {
-		return code
-	}
+	p.whenKept(at, func(code int16) { told <- code })
 	return <-told
 }
 
@@ -312,7 +331,12 @@ func (t *txns) carryOut(d txn.Decision) {
 		if topic == nil || topic.partition(at.Index) == nil {
 			continue // deleted, and nobody waits for it
 		}
-		waits = append(waits, t.mark(topic.partition(at.Index), m))
+		p := topic.partition(at.Index)
+		if g := t.b.groups.Load(); g != nil && p.id == g.topic {
+			waits = append(waits, t.markGroup(g, p, m))
+			continue
+		}
+		waits = append(waits, t.mark(p, m))
 	}
 	for _, wait := range waits {
 		switch code := wait(); code {
@@ -338,6 +362,22 @@ func (t *txns) mark(p *partition, m producers.Marker) (wait func() int16) {
 		return func() int16 { return code }
 	}
 	return func() int16 { return p.hold(at) }
+}
+
+// markGroup is mark where groups keep their offsets: those of the transaction
+// count from the marker on, or are dropped.
+func (t *txns) markGroup(g *groups, p *partition, m producers.Marker) (wait func() int16) {
+	g.loading.Wait() // or the marker could be missed
+	told := make(chan int16, 1)
+	g.EndTxn(p.index, m.Producer, m.Commit, func() func(func(error)) {
+		at, code := p.appendMarker(m, t.b.now().UnixMilli())
+		if code != 0 {
+			told <- code
+			return nil
+		}
+		return func(done func(error)) { p.whenKept(at, func(code int16) { done(keptError(code)); told <- code }) }
+	})
+	return func() int16 { return <-told }
 }
 
 // verifyTxn asks the transaction coordinator whether a partition is part of a

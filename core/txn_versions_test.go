@@ -228,3 +228,91 @@ func driveDescribeProducers(d driven) {
 	require.Equal(d.t, int64(3), a.CurrentTxnStartOffset)
 	require.Equal(d.t, int32(-1), a.CoordinatorEpoch)
 }
+
+func driveTxnOffsetCommit(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	findGroup(d.peer, "g")
+	commit := func(offset int64) int16 {
+		req := kmsg.NewPtrTxnOffsetCommitRequest()
+		req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch, req.Generation = "tx", "g", id, epoch, -1
+		rt := kmsg.NewTxnOffsetCommitRequestTopic()
+		rt.Topic = "events"
+		for _, p := range []int32{0, 9} {
+			rp := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+			rp.Partition, rp.Offset = p, offset
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		req.Topics = append(req.Topics, rt)
+		resp := ask[*kmsg.TxnOffsetCommitResponse](d.peer, d.version, req)
+		require.Equal(d.t, kerr.UnknownTopicOrPartition.Code, resp.Topics[0].Partitions[0].ErrorCode)
+		return resp.Topics[1].Partitions[0].ErrorCode
+	}
+	add := func() {
+		req := kmsg.NewPtrAddOffsetsToTxnRequest()
+		req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Group = "tx", id, epoch, "g"
+		require.Zero(d.t, ask[*kmsg.AddOffsetsToTxnResponse](d.peer, 3, req).ErrorCode)
+	}
+	p := d.peer
+	fetch := func(stable bool) (int64, int16) {
+		req := kmsg.NewPtrOffsetFetchRequest()
+		req.Group, req.RequireStable = "g", stable
+		rt := kmsg.NewOffsetFetchRequestTopic()
+		rt.Topic, rt.Partitions = "events", []int32{0}
+		req.Topics = append(req.Topics, rt)
+		got := ask[*kmsg.OffsetFetchResponse](p, 7, req).Topics[0].Partitions[0]
+		return got.Offset, got.ErrorCode
+	}
+	is := func(offset int64, code int16, stable bool) {
+		d.t.Helper()
+		o, c := fetch(stable)
+		require.Equal(d.t, offset, o)
+		require.Equal(d.t, code, c)
+	}
+	want := kerr.InvalidTxnState.Code
+	if d.version >= 4 {
+		want = kerr.TransactionAbortable.Code
+	}
+	require.Equal(d.t, want, commit(1), "the group was not added")
+	add()
+	require.Zero(d.t, commit(1))
+	is(-1, 0, false)
+	is(-1, kerr.UnstableOffsetCommit.Code, true)
+	require.Zero(d.t, endTransaction(d.peer, "tx", id, epoch, true))
+	is(1, 0, true)
+	add()
+	require.Zero(d.t, commit(2))
+	is(1, 0, false)
+	require.Zero(d.t, endTransaction(d.peer, "tx", id, epoch, false))
+	is(1, 0, true)
+
+	// What is held, and what was committed, outlives a restart; the marker that
+	// ends it comes after.
+	add()
+	require.Zero(d.t, commit(3))
+	cfg := d.b.cfg
+	stop(d.t, d.b)
+	b := start(d.t, cfg)
+	p = dial(d.t, b)
+	findGroup(p, "g")
+	is(1, 0, false)
+	is(-1, kerr.UnstableOffsetCommit.Code, true)
+	require.Zero(d.t, endTransaction(p, "tx", id, epoch, true))
+	is(3, 0, true)
+	stop(d.t, b)
+	p = dial(d.t, start(d.t, cfg))
+	findGroup(p, "g")
+	is(3, 0, true)
+	_, epoch = initTxn(p, "tx")
+	require.Equal(d.t, kerr.InvalidProducerEpoch.Code, commitFenced(p, id, epoch-1))
+}
+
+// commitFenced commits under an epoch that is no longer the id's.
+func commitFenced(p *peer, id int64, epoch int16) int16 {
+	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID, req.Group, req.ProducerID, req.ProducerEpoch, req.Generation = "tx", "g", id, epoch, -1
+	rt := kmsg.NewTxnOffsetCommitRequestTopic()
+	rt.Topic = "events"
+	rt.Partitions = append(rt.Partitions, kmsg.NewTxnOffsetCommitRequestTopicPartition())
+	req.Topics = append(req.Topics, rt)
+	return ask[*kmsg.TxnOffsetCommitResponse](p, 3, req).Topics[0].Partitions[0].ErrorCode
+}

@@ -47,6 +47,7 @@ var drivers = map[kmsg.Key]func(d driven){
 	kmsg.InitProducerID:          driveInitProducerID,
 	kmsg.AddPartitionsToTxn:      driveAddPartitionsToTxn,
 	kmsg.AddOffsetsToTxn:         driveAddOffsetsToTxn,
+	kmsg.TxnOffsetCommit:         driveTxnOffsetCommit,
 	kmsg.EndTxn:                  driveEndTxn,
 	kmsg.DescribeProducers:       driveDescribeProducers,
 	kmsg.DescribeTransactions:    driveDescribeTransactions,

@@ -202,3 +202,65 @@ func TestSaramaTransactions(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 }
+
+// TestConsumeTransformProduce: members of a group that come and go, and a broker
+// that is killed, copy a topic exactly once.
+func TestConsumeTransformProduce(t *testing.T) {
+	dir, from, to := t.TempDir(), topicName(t), topicName(t)+"-copy"
+	set := []string{"--set", "group.initial.rebalance.delay.ms=0"}
+	b := own(t, dir, set...)
+	addr := b.addr
+	createTopic(t, addr, from, 2)
+	createTopic(t, addr, to, 1)
+	const n = 300
+	var vs []string
+	for i := range n {
+		vs = append(vs, fmt.Sprint(i))
+	}
+	values(t, addr, from, vs...)
+
+	ctx := bounded(t)
+	copied := 0
+	for member := 0; copied < n; member++ {
+		require.Less(t, member, 100, "%d of %d", copied, n)
+		s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(addr), kgo.TransactionalID(from), kgo.ConsumerGroup(from),
+			kgo.ConsumeTopics(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+			kgo.SessionTimeout(6*time.Second), kgo.TransactionTimeout(20*time.Second),
+			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		require.NoError(t, err)
+		for round := 0; round < 3 && copied < n; round++ {
+			fs := s.PollRecords(ctx, 40)
+			require.NoError(t, fs.Err0())
+			if fs.NumRecords() == 0 {
+				continue
+			}
+			require.NoError(t, s.Begin())
+			fs.EachRecord(func(r *kgo.Record) {
+				s.Produce(ctx, &kgo.Record{Topic: to, Value: r.Value}, nil)
+			})
+			if member == 1 && round == 1 {
+				require.NoError(t, s.Client().Flush(ctx))
+				require.NoError(t, b.end(syscall.SIGKILL))
+				b = own(t, dir, append(set, "--listen", addr)...)
+			}
+			// Each third ends in a failure of the member's own.
+			ok, err := s.End(ctx, kgo.TransactionEndTry(round != 2))
+			if err != nil {
+				t.Logf("member %d round %d: %v", member, round, err)
+				break
+			}
+			if ok {
+				copied += fs.NumRecords()
+			}
+		}
+		s.Close()
+	}
+	got := readCommitted(t, addr, to, 1)[0]
+	require.Len(t, got, n)
+	seen := map[string]int{}
+	for _, v := range got {
+		seen[v]++
+	}
+	require.Len(t, seen, n, "each once")
+	require.NoError(t, b.end(syscall.SIGTERM))
+}

@@ -84,6 +84,7 @@ func (s *shard) deleteGroups(req *Request, body *kmsg.DeleteGroupsRequest) {
 			})
 			s.emit(groupTombstone(id))
 			s.forget(g)
+			s.dropHeld(id)
 		}
 		r.Groups = append(r.Groups, rg)
 	}

@@ -136,7 +136,8 @@ func (c *Coordinator) Serving(partition int32) bool {
 
 // Rewrite appends to a partition records that say all that those before them
 // say, so that the log up to where they begin can go once done has been called
-// with nil. False: the partition is not being served, and nothing is appended.
+// with nil. False: the partition is not being served, or has offsets in open
+// transactions, and nothing is appended.
 //
 // Kafka compacts by key; that keeps offsets where they are, and costs a pass
 // over the log. What is kept of groups is in memory anyway.
@@ -144,7 +145,7 @@ func (c *Coordinator) Rewrite(partition int32, done func(error)) bool {
 	l := c.shards[partition]
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.status != running {
+	if l.status != running || len(l.shard.held) > 0 {
 		return false
 	}
 	fx := l.shard.rewrite()
@@ -185,6 +186,12 @@ func (l *lane) serve(req *Request) {
 	defer l.mu.Unlock()
 	switch l.status {
 	case running:
+		if req.Admit != nil {
+			if code := req.Admit(); code != 0 {
+				req.Answer(Refusal(req.Body, code))
+				return
+			}
+		}
 		now := time.Now()
 		l.carryOut(now, l.shard.step(now, req))
 	case loading:

@@ -19,8 +19,9 @@ type committed struct {
 	offset   int64
 	epoch    int32 // leader epoch of the last record read; -1: not told
 	metadata string
-	at       int64 // ms since the epoch
-	expires  int64 // ms since the epoch, where the client asked for a time of its own; -1: not
+	at       int64  // ms since the epoch
+	expires  int64  // ms since the epoch, where the client asked for a time of its own; -1: not
+	put      uint64 // shard.put when it came
 }
 
 // size counts the group's id as well, which is in every record.
@@ -32,6 +33,10 @@ func (o *committed) size(group, topic string) int64 {
 func (g *group) putOffset(topic string, partition int32, o committed) {
 	if g.offsets == nil {
 		g.offsets = topicOffsets{}
+	}
+	if o.put == 0 {
+		g.s.put++
+		o.put = g.s.put
 	}
 	t := g.offsets[topic]
 	if t == nil {
@@ -185,8 +190,9 @@ func (s *shard) commitOne(g *group, topic string, partition int32, o committed) 
 // for one; 10 has topic ids, which are the caller's to resolve. Null topics (from 2 on) stand for all. An offset that is not there,
 // and so every offset of an unknown group, is -1 without an error.
 //
-// RequireStable needs nothing here: no reply leaves before everything it has
-// seen is kept.
+// RequireStable (from 7 on): an offset that an open transaction may change is
+// UNSTABLE_OFFSET_COMMIT. Nothing else is needed for it: no reply leaves before
+// everything it has seen is kept.
 func (s *shard) fetch(req *Request, body *kmsg.OffsetFetchRequest) {
 	r := kmsg.NewPtrOffsetFetchResponse()
 	r.Version = body.Version
@@ -195,7 +201,7 @@ func (s *shard) fetch(req *Request, body *kmsg.OffsetFetchRequest) {
 			a := &body.Groups[i]
 			rg := kmsg.NewOffsetFetchResponseGroup()
 			rg.Group = a.Group
-			rg.Topics = s.fetchGroup(a.Group, a.Topics)
+			rg.Topics = s.fetchGroup(a.Group, a.Topics, body.RequireStable)
 			r.Groups = append(r.Groups, rg)
 		}
 		s.reply(req, r)
@@ -208,7 +214,7 @@ func (s *shard) fetch(req *Request, body *kmsg.OffsetFetchRequest) {
 	for _, t := range body.Topics {
 		topics = append(topics, kmsg.OffsetFetchRequestGroupTopic{Topic: t.Topic, Partitions: t.Partitions})
 	}
-	for _, t := range s.fetchGroup(body.Group, topics) {
+	for _, t := range s.fetchGroup(body.Group, topics, body.RequireStable) {
 		rt := kmsg.OffsetFetchResponseTopic{Topic: t.Topic}
 		for _, p := range t.Partitions {
 			rt.Partitions = append(rt.Partitions, kmsg.OffsetFetchResponseTopicPartition(p))
@@ -219,8 +225,12 @@ func (s *shard) fetch(req *Request, body *kmsg.OffsetFetchRequest) {
 }
 
 // fetchGroup answers for the topics asked, nil for all.
-func (s *shard) fetchGroup(id string, asked []kmsg.OffsetFetchRequestGroupTopic) []kmsg.OffsetFetchResponseGroupTopic {
+func (s *shard) fetchGroup(id string, asked []kmsg.OffsetFetchRequestGroupTopic, stable bool) []kmsg.OffsetFetchResponseGroupTopic {
 	var offsets topicOffsets
+	unstable := map[place]bool{}
+	if stable {
+		unstable = s.unstable(id)
+	}
 	if g := s.groups[id]; g != nil {
 		offsets = g.offsets
 	}
@@ -239,6 +249,10 @@ func (s *shard) fetchGroup(id string, asked []kmsg.OffsetFetchRequestGroupTopic)
 			rp := kmsg.OffsetFetchResponseGroupTopicPartition{Partition: p, Offset: -1, LeaderEpoch: -1, Metadata: new(string)}
 			if o, ok := offsets[a.Topic][p]; ok {
 				rp.Offset, rp.LeaderEpoch, rp.Metadata = o.offset, o.epoch, &o.metadata
+			}
+			if unstable[place{a.Topic, p}] {
+				rp.Offset, rp.LeaderEpoch, rp.Metadata = -1, -1, new(string)
+				rp.ErrorCode = kerr.UnstableOffsetCommit.Code
 			}
 			t.Partitions = append(t.Partitions, rp)
 		}

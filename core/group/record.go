@@ -13,7 +13,10 @@ import (
 )
 
 // Record is one record of __consumer_offsets. A nil Value is a tombstone.
-type Record struct{ Key, Value []byte }
+type Record struct {
+	Key, Value []byte
+	Txn        *Txn // the transaction it is part of; nil: none
+}
 
 // The formats are Kafka's (OffsetCommitKey.json, OffsetCommitValue.json,
 // GroupMetadataKey.json, GroupMetadataValue.json). Integers are big-endian;
@@ -54,7 +57,7 @@ func offsetRecord(group, topic string, partition int32, o *committed) Record {
 	if o.expires >= 0 {
 		v.Version, v.ExpireTimestamp = valueOffsetUntil, o.expires
 	}
-	return Record{offsetKey(group, topic, partition), v.AppendTo(make([]byte, 0, 32+len(o.metadata)))}
+	return Record{Key: offsetKey(group, topic, partition), Value: v.AppendTo(make([]byte, 0, 32+len(o.metadata)))}
 }
 
 func offsetTombstone(group, topic string, partition int32) Record {
@@ -82,7 +85,7 @@ func (g *group) record() Record {
 			Subscription: m.metadata(g.protocol), Assignment: m.assignment,
 		})
 	}
-	return Record{groupKey(g.id), v.AppendTo(nil)}
+	return Record{Key: groupKey(g.id), Value: v.AppendTo(nil)}
 }
 
 // writeDown emits the group's record as it stands.
@@ -97,7 +100,7 @@ func (s *shard) writeDown(g *group) {
 func (s *shard) rewrite() effects {
 	for _, g := range s.sorted() {
 		if g.kept != nil {
-			s.emit(Record{groupKey(g.id), g.kept})
+			s.emit(Record{Key: groupKey(g.id), Value: g.kept})
 		}
 		g.offsets.each(func(topic string, partition int32, o committed) {
 			s.emit(offsetRecord(g.id, topic, partition, &o))
@@ -114,14 +117,15 @@ func (s *shard) load(key, value []byte) error {
 	}
 	switch v := binary.BigEndian.Uint16(key); {
 	case v <= keyOffset:
-		return s.loadOffset(key, value)
+		return s.loadOffset(-1, key, value)
 	case v == keyGroup:
 		return s.loadGroup(key, value)
 	}
 	return nil
 }
 
-func (s *shard) loadOffset(key, value []byte) error {
+// loadOffset: producer is whose transaction the record is in; -1: none.
+func (s *shard) loadOffset(producer int64, key, value []byte) error {
 	var k kmsg.OffsetCommitKey
 	if err := k.ReadFrom(key); err != nil {
 		return fmt.Errorf("offset commit key: %w", err)
@@ -137,15 +141,19 @@ func (s *shard) loadOffset(key, value []byte) error {
 	if err := v.ReadFrom(value); err != nil {
 		return fmt.Errorf("offset commit value of group %q: %w", k.Group, err)
 	}
-	if g == nil {
-		g = s.create(k.Group, -1)
-	}
 	o := committed{offset: v.Offset, epoch: -1, metadata: v.Metadata, at: v.CommitTimestamp, expires: -1}
 	if v.Version >= 3 {
 		o.epoch = v.LeaderEpoch
 	}
 	if v.Version == valueOffsetUntil {
 		o.expires = v.ExpireTimestamp
+	}
+	if producer >= 0 {
+		s.hold(producer, k.Group, k.Topic, k.Partition, o)
+		return nil
+	}
+	if g == nil {
+		g = s.create(k.Group, -1)
 	}
 	g.putOffset(k.Topic, k.Partition, o)
 	return nil
@@ -161,6 +169,7 @@ func (s *shard) loadGroup(key, value []byte) error {
 		if old != nil {
 			s.forget(old)
 		}
+		s.dropHeld(k.Group)
 		return nil
 	}
 	v := kmsg.NewGroupMetadataValue()

@@ -40,6 +40,8 @@ func Refusal(body kmsg.Request, code int16) kmsg.Response {
 		resp.(*kmsg.LeaveGroupResponse).ErrorCode = code
 	case *kmsg.OffsetCommitRequest:
 		refuseCommit(resp.(*kmsg.OffsetCommitResponse), b, code)
+	case *kmsg.TxnOffsetCommitRequest:
+		refuseTxnCommit(resp.(*kmsg.TxnOffsetCommitResponse), b, code)
 	case *kmsg.OffsetFetchRequest:
 		refuseFetch(resp.(*kmsg.OffsetFetchResponse), b, code)
 	case *kmsg.OffsetDeleteRequest:

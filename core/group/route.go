@@ -22,6 +22,8 @@ func (c *Coordinator) Handle(req *Request) {
 		c.lane(body.Group).serve(req)
 	case *kmsg.OffsetCommitRequest:
 		c.lane(body.Group).serve(req)
+	case *kmsg.TxnOffsetCommitRequest:
+		c.lane(body.Group).serve(req)
 	case *kmsg.OffsetDeleteRequest:
 		c.lane(body.Group).serve(req)
 	case *kmsg.OffsetFetchRequest:

@@ -14,6 +14,9 @@ import (
 // Request is one request and who sent it. Its memory may be reused as soon as
 // it is answered: whatever is kept is copied.
 type Request struct {
+	// Admit, if set, is asked when the request's turn has come, before anything is
+	// done; a code other than 0 refuses it. It must not call into the Coordinator.
+	Admit func() int16
 	// Body is decoded and has its version set.
 	Body kmsg.Request
 	// ClientID and Host are of the connection, as DescribeGroups shows them.
@@ -50,6 +53,11 @@ type shard struct {
 	timers timers
 	expiry timer // next look for offsets past their retention
 	out    effects
+
+	// held are the offsets that transactions have brought and not yet ended, by
+	// producer and group.
+	held map[int64]map[string]topicOffsets
+	put  uint64 // offsets put so far, to tell which came later
 }
 
 func newShard(cfg *Config, b *budget, newID func() string) *shard {
@@ -112,6 +120,8 @@ func (s *shard) handle(req *Request) {
 		s.leave(req, body)
 	case *kmsg.OffsetCommitRequest:
 		s.commit(req, body)
+	case *kmsg.TxnOffsetCommitRequest:
+		s.commitTxn(req, body)
 	case *kmsg.OffsetFetchRequest:
 		s.fetch(req, body)
 	case *kmsg.OffsetDeleteRequest:

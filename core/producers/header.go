@@ -29,8 +29,11 @@ func FromHeader(h []byte) (b Batch, ok bool) {
 		Transactional: h[22]&transactional != 0,
 	}
 	b.LastOffset = int64(be.Uint64(h)) + int64(b.OffsetDelta)
-	if b.Producer < 0 || b.FirstSequence < 0 || b.OffsetDelta < 0 || h[22]&control != 0 {
+	if b.Producer < 0 || b.FirstSequence < 0 && !b.Transactional || b.OffsetDelta < 0 || h[22]&control != 0 {
 		return Batch{}, false
+	}
+	if b.LastSequence = -1; b.FirstSequence < 0 {
+		return b, true
 	}
 	b.LastSequence = int32((int64(b.FirstSequence) + int64(b.OffsetDelta)) & (1<<31 - 1))
 	return b, true

@@ -50,6 +50,8 @@ type Batch struct {
 	OffsetDelta   int32 // last offset - first offset
 	Timestamp     int64 // greatest in the batch, milliseconds
 	Transactional bool
+	// FirstSequence -1 is a transactional batch of the broker's own, which counts
+	// for the transaction but not among the sequences.
 }
 
 // FirstOffset is the offset of the batch's first record.
@@ -106,6 +108,9 @@ func (t *Table) Check(b Batch) (dup Batch, isDup bool, err error) {
 	if e.open && !b.Transactional {
 		return Batch{}, false, ErrState
 	}
+	if b.FirstSequence < 0 {
+		return Batch{}, false, nil
+	}
 	if b.Epoch > e.epoch {
 		if b.FirstSequence != 0 {
 			return Batch{}, false, ErrOutOfOrder
@@ -145,16 +150,19 @@ func (t *Table) Append(b Batch, now int64) {
 	if e.epoch != b.Epoch {
 		e.epoch, e.n = b.Epoch, 0
 	}
+	if b.Transactional && !e.open {
+		e.open, e.first = true, b.FirstOffset()
+	}
+	e.seen = now
+	if b.FirstSequence < 0 {
+		return
+	}
 	if e.n == Window {
 		copy(e.batches[:], e.batches[1:])
 		e.n--
 	}
 	e.batches[e.n] = placed{b.FirstSequence, b.LastSequence, b.OffsetDelta, b.LastOffset, b.Timestamp}
 	e.n++
-	e.seen = now
-	if b.Transactional && !e.open {
-		e.open, e.first = true, b.FirstOffset()
-	}
 }
 
 // Expire forgets the producers that were silent for longer than after and have
