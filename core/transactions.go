@@ -3,6 +3,7 @@ package core
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -107,9 +108,16 @@ func (b *Broker) makeTxnTopic() error {
 func (b *Broker) newTxnTopic() meta.TopicCreated {
 	return meta.TopicCreated{
 		Name: txnTopic, ID: meta.NewID(), Partitions: b.cfg.Txn.Partitions, Node: b.node,
-		Configs: map[string]string{"cleanup.policy": "compact", "compression.type": "uncompressed"},
+		Configs: map[string]string{
+			"cleanup.policy": "compact", "compression.type": "uncompressed",
+			"segment.bytes": strconv.Itoa(txnSegment),
+		},
 	}
 }
+
+// txnSegment is how much of a partition of __transaction_state goes at a time,
+// once later records say all that it does.
+const txnSegment = 16 << 20
 
 // partition is where an id's records lie; the hash is the same as for groups.
 func (t *txns) partition(id string) *partition {
@@ -144,6 +152,7 @@ func (t *txns) run() {
 	for _, d := range decided {
 		t.carryOut(d)
 	}
+	rewritten := make([]int64, len(t.parts)) // bytes that the last rewrite took
 	tick := time.NewTicker(t.b.cfg.Txn.AbortInterval)
 	defer tick.Stop()
 	for {
@@ -153,7 +162,44 @@ func (t *txns) run() {
 		case <-tick.C:
 		}
 		_ = t.step(func(now int64) (txn.Effects, error) { return t.machine.Tick(now), nil })
+		for i, p := range t.parts {
+			if p.check(-1) == 0 && p.log.Size() > p.settings.Load().disk.SegmentBytes+2*rewritten[i] {
+				rewritten[i] = t.rewrite(p)
+			}
+		}
 	}
+}
+
+// rewrite appends to one of its partitions what is kept of every id in it, and
+// then lets go of what lies before, as the group coordinator does. It answers how
+// many bytes that took.
+func (t *txns) rewrite(p *partition) (size int64) {
+	from, before := p.log.End(), p.log.Size()
+	err := t.step(func(int64) (txn.Effects, error) {
+		from = p.log.End()
+		return txn.Effects{Records: t.machine.Rewrite(func(id string) bool { return t.partition(id) == p })}, nil
+	})
+	if err != nil {
+		return 0
+	}
+	size = p.log.Size() - before
+	// What replaces the old has to be as safe as the old was.
+	if err := p.log.Sync(); err != nil {
+		p.fail("sync", err)
+		return size
+	}
+	p.mu.Lock()
+	err = p.log.AdvanceStart(from)
+	p.mu.Unlock()
+	if err == nil {
+		err = t.b.saveStarts()
+	}
+	if err != nil {
+		t.b.log.Error("could not rewrite what is kept of transactions", "partition", p.name, "err", err)
+		return size
+	}
+	p.retain()
+	return size
 }
 
 // load reads what the partitions hold, and ends the transactions in other

@@ -58,3 +58,28 @@ func TestDecidedTransactionIsCarriedOut(t *testing.T) {
 	require.Equal(t, []string{"a"}, committed(p, "t", 0, 1<<20))
 	require.Zero(t, endTransaction(p, "tx", id, epoch, true), "sent again")
 }
+
+// TestTransactionStateDoesNotGrow: what is kept is written anew and what lay
+// before it goes, and a start finds the same.
+func TestTransactionStateDoesNotGrow(t *testing.T) {
+	cfg := onMemory(t, diskio.NewMem(), diskio.SyncPageCache)
+	cfg.Txn.Partitions = 1
+	b := start(t, cfg)
+	p := dial(t, b)
+	createTopic(t, p, "t", 1)
+	id, epoch := initTxn(p, "tx")
+	for range 10 {
+		mustAdd(p, "tx", id, epoch, "t", 0)
+		require.Zero(t, endTransaction(p, "tx", id, epoch, true))
+	}
+	mustAdd(p, "tx", id, epoch, "t", 0)
+	state := partitionAt(b, txnTopic, 0)
+	end := state.log.End()
+	require.Positive(t, b.txns.Load().rewrite(state))
+	require.Equal(t, end, state.log.Start())
+	require.Equal(t, end+1, state.log.End())
+	stop(t, b)
+	p = dial(t, start(t, cfg))
+	require.Equal(t, "Ongoing", describeTxn(p, "tx").State)
+	require.Zero(t, endTransaction(p, "tx", id, epoch, true))
+}

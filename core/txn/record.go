@@ -95,6 +95,18 @@ func (m *Machine) Load(key, value []byte) error {
 	return nil
 }
 
+// Rewrite is a record of every id for which its partition is asked: all that the
+// records before them have said.
+func (m *Machine) Rewrite(wanted func(id string) bool) []Record {
+	var out []Record
+	for _, t := range m.sorted() {
+		if wanted(t.id) {
+			out = append(out, recordOf(t))
+		}
+	}
+	return out
+}
+
 // Loaded ends the loading and gives back what was decided and not complete.
 func (m *Machine) Loaded() []Decision {
 	var out []Decision
