@@ -251,7 +251,6 @@ type modelRecord struct {
 	value string
 	owner int64 // the producer whose transaction it is in, while undecided
 	fate  byte  // ' ' plain or committed, '?' undecided, 'x' aborted
-	count int   // offsets it takes: 1, markers 1 and no value
 }
 
 func modelRun(t *testing.T, seed uint64) {

@@ -80,7 +80,6 @@ func contents(l *Log) (out []held, err error) {
 type history struct {
 	records []held
 	ms      []int64
-	first   int64 // offset of records[0]
 }
 
 // check compares what a log holds with the history: nothing that was not

@@ -55,8 +55,7 @@ again:
 	}
 	for _, s := range segs {
 		if !s.acquire() {
-			l.mu.Lock()
-			l.mu.Unlock() //nolint:staticcheck // waits for the new list, guards nothing
+			l.settle()
 			goto again
 		}
 		done, err := f(s)

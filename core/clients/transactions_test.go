@@ -224,7 +224,7 @@ func TestConsumeTransformProduce(t *testing.T) {
 	for member := 0; copied < n; member++ {
 		require.Less(t, member, 100, "%d of %d", copied, n)
 		s, err := kgo.NewGroupTransactSession(kgo.SeedBrokers(addr), kgo.TransactionalID(from), kgo.ConsumerGroup(from),
-			kgo.ConsumeTopics(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
+			kgo.ConsumeTopics(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 			kgo.SessionTimeout(6*time.Second), kgo.TransactionTimeout(20*time.Second),
 			kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 		require.NoError(t, err)
