@@ -216,7 +216,7 @@ func (c *cleaner) compact(p *partition) {
 				return
 			}
 			c.rest[p] = c.b.now().Add(cleanerRest)
-			c.b.log.Error("a partition could not be compacted; it is left as it is for now", "partition", p.name, "err", err)
+			c.b.log.Error("a partition could not be compacted; it is left as it is, and tried again later", "partition", p.name, "err", err)
 			return
 		}
 		c.done[p] = r.To
