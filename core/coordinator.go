@@ -66,7 +66,7 @@ func (b *Broker) coordinate(v *view) {
 	for _, p := range topic.partitions {
 		g.parts = append(g.parts, &offsetsPartition{partition: p, builder: batching.NewBuilder(batching.Options{})})
 	}
-	g.Coordinator = group.New(b.cfg.Group, g, len(g.parts))
+	g.Coordinator = group.New(b.cfg.Group, g, group.ClockOf(b.now), len(g.parts))
 	var full []int32
 	for i, p := range g.parts {
 		if p.check(-1) == 0 && p.log.Start() == p.log.End() {

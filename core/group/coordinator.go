@@ -27,6 +27,7 @@ type Log interface {
 type Coordinator struct {
 	cfg    Config
 	log    Log
+	clock  Clock
 	budget *budget
 	shards []*lane
 }
@@ -40,7 +41,7 @@ type lane struct {
 	shard  *shard
 	status status
 	gone   []string // topics deleted while loading
-	alarm  *time.Timer
+	alarm  Alarm
 	rings  time.Time // when alarm is set for; zero: it is not
 
 	queue queue
@@ -57,8 +58,8 @@ const (
 
 // New makes a coordinator of the given number of partitions, all of which are
 // loading: until Loaded, their requests get COORDINATOR_LOAD_IN_PROGRESS.
-func New(cfg Config, log Log, partitions int) *Coordinator {
-	c := &Coordinator{cfg: cfg, log: log, budget: cfg.budget(), shards: make([]*lane, partitions)}
+func New(cfg Config, log Log, clock Clock, partitions int) *Coordinator {
+	c := &Coordinator{cfg: cfg, log: log, clock: clock, budget: cfg.budget(), shards: make([]*lane, partitions)}
 	for i := range c.shards {
 		l := &lane{c: c, partition: int32(i), shard: newShard(&c.cfg, c.budget, uuid.NewString)}
 		c.shards[i] = l
@@ -112,7 +113,7 @@ func (c *Coordinator) Loaded(partition int32) {
 	defer l.mu.Unlock()
 	if l.status == loading {
 		l.status = running
-		now := time.Now()
+		now := c.clock.Now()
 		l.carryOut(now, l.shard.loaded(now))
 		for _, topic := range l.gone {
 			l.carryOut(now, l.shard.topicDeleted(now, topic))
@@ -153,7 +154,7 @@ func (c *Coordinator) Rewrite(partition int32, done func(error)) bool {
 		done(nil) // nothing is all there is to say
 		return true
 	}
-	l.carryOutThen(time.Now(), fx, done)
+	l.carryOutThen(c.clock.Now(), fx, done)
 	return true
 }
 
@@ -165,7 +166,7 @@ func (c *Coordinator) TopicDeleted(topic string) {
 		case loading:
 			l.gone = append(l.gone, topic)
 		case running:
-			now := time.Now()
+			now := c.clock.Now()
 			l.carryOut(now, l.shard.topicDeleted(now, topic))
 		}
 		l.mu.Unlock()
@@ -192,7 +193,7 @@ func (l *lane) serve(req *Request) {
 				return
 			}
 		}
-		now := time.Now()
+		now := l.c.clock.Now()
 		l.carryOut(now, l.shard.step(now, req))
 	case loading:
 		code := kerr.CoordinatorLoadInProgress.Code
@@ -239,7 +240,7 @@ func (l *lane) wind(now time.Time) {
 	}
 	l.rings = at
 	if l.alarm == nil {
-		l.alarm = time.AfterFunc(at.Sub(now), l.ring)
+		l.alarm = l.c.clock.AfterFunc(at.Sub(now), l.ring)
 		return
 	}
 	l.alarm.Reset(at.Sub(now))
@@ -252,7 +253,7 @@ func (l *lane) ring() {
 		return
 	}
 	l.rings = time.Time{}
-	now := time.Now()
+	now := l.c.clock.Now()
 	l.carryOut(now, l.shard.tick(now))
 }
 

@@ -47,7 +47,7 @@ func (l *holdLog) release(err error) {
 }
 
 func newCoordinator(t *testing.T, cfg Config, log Log, partitions int) *Coordinator {
-	c := New(cfg, log, partitions)
+	c := New(cfg, log, ClockOf(nil), partitions)
 	for p := range int32(partitions) {
 		c.Loaded(p)
 	}
@@ -154,7 +154,7 @@ func TestLogFails(t *testing.T) {
 
 // TestLoading: what groups are told while their partition is read.
 func TestLoading(t *testing.T) {
-	c := New(Defaults(), &holdLog{}, 2)
+	c := New(Defaults(), &holdLog{}, ClockOf(nil), 2)
 	defer c.Close()
 	var mine, other string // one group for each partition
 	for i := 0; mine == "" || other == ""; i++ {

@@ -178,7 +178,7 @@ func (c *Coordinator) LoadEnd(partition int32, producer int64, commit bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.status == loading {
-		l.shard.endTxn(time.Now(), producer, commit)
+		l.shard.endTxn(c.clock.Now(), producer, commit)
 	}
 }
 
@@ -199,7 +199,7 @@ func (c *Coordinator) EndTxn(partition int32, producer int64, commit bool, write
 		await(func(error) {})
 		return
 	}
-	l.shard.endTxn(time.Now(), producer, commit)
+	l.shard.endTxn(c.clock.Now(), producer, commit)
 	ticket := l.queue.issue()
 	await(func(err error) {
 		if err != nil {
