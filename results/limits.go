@@ -7,9 +7,11 @@ import "time"
 type Limits struct {
 	Started time.Time `json:"started"`
 	TookS   float64   `json:"took_s"`
-	// Warm says that the page cache was filled before the measurement; cold
-	// memory costs a virtual machine seconds of CPU for each GB.
-	Warm       bool     `json:"warm"`
+	// WarmedBytes of page cache were touched before and held meanwhile; 0: none.
+	WarmedBytes int64 `json:"warmed_bytes"`
+	// Memory is the CPU seconds that 10^9 bytes of fresh memory cost in single
+	// pages, just before; 0: not measured.
+	Memory     float64  `json:"memory_cpu_s_per_gb"`
 	Congestion string   `json:"tcp_congestion"`
 	Pinned     bool     `json:"pinned"` // the two ends of a loopback path on CPUs of their own
 	Steal      float64  `json:"steal"`  // share of CPU time that the hypervisor gave to others
@@ -21,7 +23,7 @@ type Limits struct {
 
 // Path is one bare loop at one size.
 type Path struct {
-	Group string `json:"group"` // loopback, append, fdatasync, crc, codec
+	Group string `json:"group"` // loopback, receive, append, fdatasync, crc, codec
 	Name  string `json:"name"`
 	Size  int64  `json:"size_bytes"` // of one call
 	// Rate is bytes per second: the median of the rounds; Low and High are the
@@ -38,3 +40,13 @@ type Path struct {
 	// Ratio is compressed over original bytes, of a codec; 0 elsewhere.
 	Ratio float64 `json:"ratio,omitempty"`
 }
+
+// coldMemory is the cost of fresh memory, CPU-s/GB, above which it was cold:
+// warm machines show 0.3 to 0.6, cold ones 2 and more.
+const coldMemory = 1.0
+
+// ColdMemory says whether that cost (CPU-s/GB) is of cold memory.
+func ColdMemory(cost float64) bool { return cost > coldMemory }
+
+// Cold says whether the machine's memory was cold.
+func (l *Limits) Cold() bool { return ColdMemory(l.Memory) }

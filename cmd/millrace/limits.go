@@ -102,9 +102,12 @@ func writeLimits(w io.Writer, l *results.Limits) {
 			fmt.Sprintf("%.2f-%.2f", p.Low/1e9, p.High/1e9), fmt.Sprintf("%.2f", p.CPUPerGB), extra})
 	}
 	table(w, rows)
-	state := []string{"memory cold or as it was"}
-	if l.Warm {
-		state[0] = "memory warmed"
+	state := []string{fmt.Sprintf("memory warm (%.2f CPU-s/GB)", l.Memory)}
+	if l.Cold() {
+		state[0] = fmt.Sprintf("memory cold (%.2f CPU-s/GB)", l.Memory)
+	}
+	if l.WarmedBytes > 0 {
+		state[0] += ", " + results.FormatBytes(float64(l.WarmedBytes)) + " of page cache touched"
 	}
 	if l.Congestion != "" {
 		state = append(state, "congestion control "+l.Congestion)

@@ -1,7 +1,8 @@
 // Package limits measures what the host can do at most, with loops that do
-// nothing else: loopback by write, sendfile, pread+write and mmap+write, appends
-// to the page cache, fdatasync, CRC-32C and the codecs. A broker's figures are
-// read as fractions of these.
+// nothing else: loopback by write, sendfile, pread+write and mmap+write; what a
+// broker does with a produced batch (receive, CRC, append) without the broker;
+// appends to the page cache, fdatasync, CRC-32C and the codecs. A broker's
+// figures are read as fractions of these.
 //
 // The nouns: a probe is one loop at one size, joined to a table; a round runs it
 // for a fixed time; Measure runs every probe several rounds and keeps the
@@ -17,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"sort"
 	"time"
@@ -38,8 +38,10 @@ type Options struct {
 	// Congestion is the TCP congestion control of the loopback sockets; "": the
 	// system's.
 	Congestion string
-	// Warm bytes of page cache are touched first; 0: none.
+	// Warm bytes of page cache are touched first, as WarmUp does; 0: none.
 	Warm int64
+	// Warming is told how far that is; nil: nobody.
+	Warming func(done, total int64)
 	// Round is how long a loop runs; default 250 ms.
 	Round time.Duration
 	// Rounds of each loop; default 3.
@@ -75,6 +77,18 @@ type host struct {
 	round      time.Duration
 	pinned     bool
 	notes      map[string]bool
+
+	// What a step does aside, of the measuring thread's time.
+	asideTook, asideCPU time.Duration
+}
+
+// aside does what is not to be counted.
+func (h *host) aside(do func() error) error {
+	cpu, began := threadCPU(), time.Now()
+	err := do()
+	h.asideTook += time.Since(began)
+	h.asideCPU += threadCPU() - cpu
+	return err
 }
 
 func (h *host) note(format string, args ...any) { h.notes[fmt.Sprintf(format, args...)] = true }
@@ -94,7 +108,10 @@ func table() []probe {
 	for _, p := range senders {
 		each("loopback", p.name, func(h *host, size int64) (moved, error) { return loopback(h, size, p) }, 64*kib, mib)
 	}
-	each("append", "pwrite to page cache", appendFile, 16*kib, 64*kib, mib)
+	for _, p := range receivers {
+		each("receive", p.name, func(h *host, size int64) (moved, error) { return receive(h, size, p) }, 16*kib, 64*kib, mib)
+	}
+	each("append", "append to page cache", appendFile, 16*kib, 64*kib, mib)
 	each("fdatasync", "append + fdatasync", syncFile, 64*kib, 256*kib, mib, 4*mib)
 	each("crc", "CRC-32C", checksum, 64*kib)
 	return append(t, codecProbes()...)
@@ -123,11 +140,18 @@ func Measure(ctx context.Context, o Options) (*results.Limits, error) {
 		pinned: runtime.NumCPU() > 1, notes: map[string]bool{}}
 	l := &results.Limits{Started: time.Now().UTC(), Congestion: o.Congestion}
 	if o.Warm > 0 {
-		if err := warm(ctx, filepath.Join(dir, "warm"), o.Warm); err != nil {
+		held, err := WarmUp(ctx, dir, o.Warm, o.Warming)
+		if err != nil {
 			h.note("the page cache could not be warmed: %v", err)
-		} else {
-			l.Warm = true
 		}
+		defer held.Close()
+		l.WarmedBytes = held.Size()
+		held.Let(2 << 30)
+	}
+	if l.Memory, err = MemoryCost(); err != nil {
+		h.note("what fresh memory costs could not be measured: %v", err)
+	} else if l.Cold() {
+		h.note("memory was cold: a page taken anew cost %.1f CPU-s/GB, so that appends are slower than they can be; warm it with --warm", l.Memory)
 	}
 	watch := startWatch()
 	probes := table()
@@ -243,13 +267,14 @@ func (h *host) loop(size int64, step func() error) (moved, error) {
 	if err := step(); err != nil { // once outside the count: first touches
 		return m, err
 	}
+	h.asideTook, h.asideCPU = 0, 0
 	cpu, began := threadCPU(), time.Now()
-	for m.took = 0; m.took < h.round; m.took = time.Since(began) {
+	for m.took = 0; m.took < h.round; m.took = time.Since(began) - h.asideTook {
 		if err := step(); err != nil {
 			return m, err
 		}
 		m.bytes += size
 	}
-	m.cpu = threadCPU() - cpu
+	m.cpu = threadCPU() - cpu - h.asideCPU
 	return m, nil
 }

@@ -24,7 +24,8 @@ func TestMeasureRunsEveryProbe(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, l.Paths, len(table()), "%v", l.Notes)
 	require.Equal(t, len(l.Paths), told)
-	require.True(t, l.Warm)
+	require.EqualValues(t, 4<<20, l.WarmedBytes)
+	require.Positive(t, l.Memory)
 	groups := map[string]int{}
 	for _, p := range l.Paths {
 		groups[p.Group]++
@@ -37,6 +38,7 @@ func TestMeasureRunsEveryProbe(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2*len(senders), groups["loopback"])
+	require.Equal(t, 3*len(receivers), groups["receive"])
 	require.Equal(t, 2*(len(batching.Codecs())-1), groups["codec"])
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)

@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"context"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -13,27 +12,63 @@ import (
 	"millrace/batching"
 )
 
-// appendLimit is where an appended file is cut back to nothing and written
-// again, so that a round stays in memory that is warm.
+// appendLimit is where an appended file is cut back to nothing, outside the
+// count, and grows anew: the pages that this frees are the ones that are taken
+// next, so that a round stays in memory that is warm once the first file was
+// written. A file that is only written over again would take no new page at all
+// and be twice as fast as a log can be.
 const appendLimit = 256 * mib
+
+// appended is a file that grows to appendLimit, time after time.
+type appended struct {
+	h   *host
+	f   *os.File
+	off int64
+}
+
+func (h *host) appended(name string) (*appended, error) {
+	f, err := os.OpenFile(filepath.Join(h.dir, name), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	a := &appended{h: h, f: f}
+	block := make([]byte, mib)
+	for a.off < appendLimit { // the first pass finds its memory as it is
+		if err := a.write(block); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *appended) write(b []byte) error {
+	if a.off >= appendLimit {
+		if err := a.h.aside(func() error { return a.f.Truncate(0) }); err != nil {
+			return err
+		}
+		a.off = 0
+	}
+	_, err := a.f.WriteAt(b, a.off)
+	a.off += int64(len(b))
+	return err
+}
+
+func (a *appended) close() {
+	a.f.Close()
+	os.Remove(a.f.Name())
+}
 
 // appendFile writes at a growing position, as a segment is written, with the
 // page cache's promise only.
 func appendFile(h *host, size int64) (moved, error) {
-	f, err := os.OpenFile(filepath.Join(h.dir, "append"), os.O_RDWR|os.O_CREATE, 0o600)
+	a, err := h.appended("append")
 	if err != nil {
 		return moved{}, err
 	}
-	defer f.Close()
-	block, off := make([]byte, size), int64(0)
-	return h.loop(size, func() error {
-		if off >= appendLimit {
-			off = 0
-		}
-		_, err := f.WriteAt(block, off)
-		off += size
-		return err
-	})
+	defer a.close()
+	block := make([]byte, size)
+	return h.loop(size, func() error { return a.write(block) })
 }
 
 // syncFile appends and calls fdatasync each time, as a log does that syncs every
@@ -140,29 +175,4 @@ func decompress(h *host, size int64, c batching.Codec) (moved, error) {
 		i++
 		return err
 	})
-}
-
-// warm makes the kernel hold n bytes of page cache, by reading a sparse file:
-// memory that the host has taken back faults in once here, and not under the
-// measurement.
-func warm(ctx context.Context, name string, n int64) error {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(name)
-	defer f.Close()
-	if err := f.Truncate(n); err != nil {
-		return err
-	}
-	buf := make([]byte, mib)
-	for off := int64(0); off < n; off += mib {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if _, err := f.ReadAt(buf[:min(mib, n-off)], off); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -121,55 +120,24 @@ func loopback(h *host, size int64, s sender) (moved, error) {
 // CPU 1, and gives the near end as a blocking descriptor, the caller's to close.
 // drained tells how the reader ended, after the near end was closed.
 func (h *host) connect() (socket int, drained chan error, err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	near, far, err := h.pair()
 	if err != nil {
-		return -1, nil, err
-	}
-	defer listener.Close()
-	near, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		return -1, nil, err
-	}
-	far, err := listener.Accept()
-	if err != nil {
-		near.Close()
 		return -1, nil, err
 	}
 	drained = make(chan error, 1)
 	go func() {
-		defer far.Close()
+		defer unix.Close(far)
 		runtime.LockOSThread() // the thread ends with the goroutine, and its affinity with it
 		h.pin(1)
-		drained <- discard(far.(*net.TCPConn))
+		drained <- discard(far)
 	}()
-	// File duplicates the descriptor and makes it blocking.
-	dup, err := near.(*net.TCPConn).File()
-	near.Close()
-	if err != nil {
-		return -1, nil, err
-	}
-	defer dup.Close()
-	socket, err = unix.Dup(int(dup.Fd()))
-	if err != nil {
-		return -1, nil, err
-	}
-	if h.congestion != "" {
-		if err := unix.SetsockoptString(socket, unix.IPPROTO_TCP, unix.TCP_CONGESTION, h.congestion); err != nil {
-			h.note("congestion control %s could not be set: %v", h.congestion, err)
-		}
-	}
-	return socket, drained, nil
+	return near, drained, nil
 }
 
-func discard(c *net.TCPConn) error {
-	f, err := c.File()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
+func discard(fd int) error {
 	buf := make([]byte, mib)
 	for {
-		n, err := unix.Read(int(f.Fd()), buf)
+		n, err := unix.Read(fd, buf)
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
