@@ -12,11 +12,15 @@ import (
 // RunOptions says how to carry a scenario out.
 type RunOptions struct {
 	Scenario *Scenario
-	Target   string   // child (default), inprocess, external:HOST:PORT, command:FILE
+	Target   string   // child (default), inprocess, external:HOST:PORT, command:FILE, sink
 	Profile  []string // cpu, heap, allocs, mutex, block, goroutine; of the target
 	Binary   string   // the millrace that child runs; default: this one
 	OutDir   string   // where run directories go; default results/runs
 	DataDir  string   // parent of the target's fresh data directory; default: the system's temporary one
+
+	// LimitsFile holds what the machine can do at most; default: limits.json
+	// beside OutDir. It need not exist.
+	LimitsFile string
 
 	Progress io.Writer // live progress; nil: none
 	TTY      bool      // Progress is a terminal: one line that is rewritten, else plain lines

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"millrace/core"
 	"millrace/results"
 )
@@ -25,6 +27,9 @@ type child struct {
 	binary     string // empty: the running one
 	dataParent string
 	knobs      map[string]string
+	cpus       *unix.CPUSet // nil: all
+	// discards is the topics of a broker that throws all away; nil: a real one.
+	discards []Topic
 
 	data      string
 	p         *process
@@ -33,6 +38,9 @@ type child struct {
 }
 
 func (c *child) start(ctx context.Context) (err error) {
+	if c.discards != nil {
+		return c.launch(ctx, "127.0.0.1:0")
+	}
 	if c.data, err = dataDir(c.dataParent); err != nil {
 		return fmt.Errorf("no directory for the broker's data: %w (say another with --data)", err)
 	}
@@ -53,6 +61,22 @@ func (c *child) revive(ctx context.Context) error {
 	return nil
 }
 
+// args is how the binary becomes the broker.
+func (c *child) args(listen string) []string {
+	if c.discards != nil {
+		args := []string{"sink", "--listen", listen, "--pprof", "127.0.0.1:0"}
+		for _, t := range c.discards {
+			args = append(args, "--topic", fmt.Sprintf("%s:%d", t.Name, t.Partitions))
+		}
+		return args
+	}
+	args := []string{"serve", "--listen", listen, "--data", c.data, "--pprof", "127.0.0.1:0"}
+	for _, k := range sortedKeys(c.knobs) {
+		args = append(args, "--set", k+"="+c.knobs[k])
+	}
+	return args
+}
+
 // launch starts the broker and waits until it listens.
 func (c *child) launch(ctx context.Context, listen string) (err error) {
 	binary := c.binary
@@ -61,16 +85,12 @@ func (c *child) launch(ctx context.Context, listen string) (err error) {
 			return err
 		}
 	}
-	args := []string{"serve", "--listen", listen, "--data", c.data, "--pprof", "127.0.0.1:0"}
-	for _, k := range sortedKeys(c.knobs) {
-		args = append(args, "--set", k+"="+c.knobs[k])
-	}
-	cmd := exec.Command(binary, args...)
+	cmd := exec.Command(binary, c.args(listen)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
 	}
-	if c.p, err = startProcess(cmd); err != nil {
+	if c.p, err = startProcess(cmd, c.cpus); err != nil {
 		return fmt.Errorf("the broker could not be started: %w", err)
 	}
 	lines := make(chan string)
@@ -115,7 +135,11 @@ func (c *child) launch(ctx context.Context, listen string) (err error) {
 }
 
 func (c *child) info() results.TargetInfo {
-	return results.TargetInfo{Kind: "child", Address: c.addr, Version: ownVersion(), PID: c.p.cmd.Process.Pid}
+	kind := "child"
+	if c.discards != nil {
+		kind = "sink"
+	}
+	return results.TargetInfo{Kind: kind, Address: c.addr, Version: ownVersion(), PID: c.p.cmd.Process.Pid}
 }
 func (c *child) gone() <-chan struct{} { return c.p.lost }
 func (c *child) why() string           { return c.p.why() }

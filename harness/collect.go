@@ -47,6 +47,10 @@ func (tr *trial) collect(res *load.Result, spec load.Spec) {
 		t.DrainS = &s
 	}
 	t.Ledger = ledgerOf(res)
+	t.Roofline = tr.roofline()
+	if t.Target.Kind == "sink" {
+		t.Ledger.Reason = "a sink keeps nothing"
+	}
 	tr.remarks(res, spec)
 }
 

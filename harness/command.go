@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"millrace/results"
 )
@@ -32,6 +33,7 @@ type command struct {
 	form       commandForm
 	dir        string
 	dataParent string
+	cpus       *unix.CPUSet // nil: all
 
 	env     []string
 	data    string
@@ -45,7 +47,7 @@ type commandForm struct {
 	Wait                          time.Duration
 }
 
-func newCommand(file, dataParent string, fault func(string, ...any) error) (*command, error) {
+func newCommand(file, dataParent string, cpus *unix.CPUSet, fault func(string, ...any) error) (*command, error) {
 	if file == "" {
 		return nil, fault("say which file tells how to start it: command:FILE")
 	}
@@ -53,7 +55,7 @@ func newCommand(file, dataParent string, fault func(string, ...any) error) (*com
 	if err != nil {
 		return nil, fault("%v", err)
 	}
-	c := &command{form: commandForm{Wait: time.Minute}, dataParent: dataParent}
+	c := &command{form: commandForm{Wait: time.Minute}, dataParent: dataParent, cpus: cpus}
 	if c.dir, err = filepath.Abs(filepath.Dir(file)); err != nil {
 		return nil, err
 	}
@@ -105,7 +107,7 @@ func (c *command) start(ctx context.Context) error {
 	// exec: the broker takes the shell's place, so that its pid is the one that
 	// is measured and signalled.
 	cmd := c.shell(context.Background(), "exec "+c.form.Start)
-	if c.p, err = startProcess(cmd); err != nil {
+	if c.p, err = startProcess(cmd, c.cpus); err != nil {
 		return fmt.Errorf("the broker could not be started: %w", err)
 	}
 	deadline := time.Now().Add(c.form.Wait)

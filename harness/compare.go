@@ -49,6 +49,7 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 	if o.OutDir == "" {
 		o.OutDir = "results/runs"
 	}
+	o.LimitsFile = o.limitsFile()
 	alts, factor, err := alternatives(o)
 	if err != nil {
 		return nil, err

@@ -32,8 +32,11 @@ func TestMain(m *testing.M) {
 		case "serve":
 			serveFake(os.Args[2:])
 			return
+		case "sink":
+			serveSink(os.Args[2:])
+			return
 		case "lab": // starts a process, says its pid and waits to be killed
-			p, err := startProcess(exec.Command("sleep", "60"))
+			p, err := startProcess(exec.Command("sleep", "60"), nil)
 			if err != nil {
 				panic(err)
 			}
@@ -42,6 +45,25 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(m.Run())
+}
+
+func serveSink(args []string) {
+	var topics []string
+	for i := 0; i+1 < len(args); i += 2 {
+		if args[i] == "--topic" {
+			topics = append(topics, args[i+1])
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	err := ServeSink(ctx, "127.0.0.1:0", topics, func(addr string) {
+		fmt.Println("listening on", addr)
+		fmt.Println("pprof on http://127.0.0.1:1/debug/pprof/")
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 }
 
 func serveFake(args []string) {

@@ -22,7 +22,7 @@ import (
 // what it spent between them. A value below zero could not be read.
 type spent struct {
 	cpu                 time.Duration
-	syscalls            int64 // /proc/PID/io: read- and write-like calls
+	syscalls            int64 // all where they are counted, else reads and writes: /proc/PID/io
 	ctxVol, ctxInvol    int64
 	diskBytes           int64
 	allocs, allocBytes  int64
@@ -36,6 +36,7 @@ type prober struct {
 	pid     int
 	runtime string // base URL of pprof; "": none
 	client  *http.Client
+	calls   *syscallCounter // nil: /proc/PID/io counts
 }
 
 func newProber(pid int, pprof string) *prober {
@@ -54,6 +55,9 @@ func (p *prober) read() (s spent, ok bool) {
 	s.rss, s.rssPeak = status["VmRSS"]*1024, status["VmHWM"]*1024
 	if io := keyed(p.path("io")); io != nil {
 		s.syscalls, s.diskBytes = io["syscr"]+io["syscw"], io["write_bytes"]
+	}
+	if n := p.calls.read(); n >= 0 {
+		s.syscalls = n
 	}
 	// Context switches are kept for each thread. Go keeps its threads, so the
 	// sum does not fall.

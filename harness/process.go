@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // process is a program that the lab started and that must not outlive it.
@@ -29,7 +31,8 @@ type process struct {
 // the terminal reaches the lab alone, and with SIGKILL as the parent's last
 // will. That signal follows the thread that started the process, not the
 // process of that thread: one thread therefore starts it and stays with it.
-func startProcess(cmd *exec.Cmd) (*process, error) {
+// cpus are those it may use; nil: all of ours.
+func startProcess(cmd *exec.Cmd, cpus *unix.CPUSet) (*process, error) {
 	p := &process{cmd: cmd, done: make(chan struct{}), lost: make(chan struct{})}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Stderr = &p.stderr
@@ -37,7 +40,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := cmd.Start()
+		err := startOn(cpus, cmd.Start)
 		started <- err
 		if err != nil {
 			return

@@ -248,7 +248,7 @@ func TestTargetRefuses(t *testing.T) {
 		{name: "nothing listens", target: "external:127.0.0.1:" + strconv.Itoa(closed),
 			want: "nothing answers at 127.0.0.1:" + strconv.Itoa(closed) + " (connect: connection refused): start the broker, or correct external:HOST:PORT"},
 		{name: "no port", target: "external:localhost", want: "say where it listens: external:HOST:PORT", usage: true},
-		{name: "unknown", target: "chld", want: `target "chld": targets are child, inprocess, external:HOST:PORT and command:FILE (did you mean "child"?)`, usage: true},
+		{name: "unknown", target: "chld", want: `target "chld": targets are child, inprocess, external:HOST:PORT, command:FILE and sink (did you mean "child"?)`, usage: true},
 		{name: "argument", target: "child:1", want: "child takes no argument", usage: true},
 		{name: "child dies", target: "child", fake: "dies",
 			want: "the broker ended before it listened: exit status 1; its last words:\n    millrace: listen 127.0.0.1:9092: address already in use"},

@@ -30,6 +30,7 @@ type Scenario struct {
 	Phases         []Phase
 	Goals          []Goal
 	Broker         map[string]string // knobs of a broker that we start
+	Host           Host
 }
 
 // Topic is created before the load begins.
@@ -104,6 +105,7 @@ func defaults() *Scenario {
 	return &Scenario{
 		Seed:      1,
 		Client:    "kgo",
+		Host:      Host{Syscalls: "io"},
 		Payload:   Payload{Generator: "json-events", Size: 1 << 10, Sizes: "fixed", MinSize: 1, MaxSize: 1 << 20, Compressibility: 2},
 		Keys:      Keys{Distribution: "none", Count: 10000, Skew: 1.1},
 		Producers: Producers{Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none"},
@@ -165,6 +167,7 @@ func (s *Scenario) fields() section {
 				func(g *Goal) value { return goalValue(g) }, func(g *Goal) string { return g.Figure })},
 		{"broker", "knobs of a broker that the lab starts (child, inprocess)",
 			dict{m: &s.Broker, check: checkKnob, known: knobNames}},
+		{"host", "what the run asks of the machine that target and generator share", s.Host.fields()},
 	}
 }
 

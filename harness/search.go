@@ -49,6 +49,7 @@ func Search(ctx context.Context, o SearchOptions) (*results.Search, error) {
 	h.goals()
 	h.try = h.step
 	var err error
+	o.LimitsFile = o.limitsFile()
 	if h.s.Dir, err = freshDir(o.OutDir, h.s.Started, "search-"+o.Scenario.Name); err != nil {
 		return nil, err
 	}

@@ -31,8 +31,9 @@ func (s *Scenario) spec(addr string) load.Spec {
 			MaxWait: s.Consumers.MaxWait, FetchBytes: int(s.Consumers.MaxBytes),
 			PartitionBytes: int(s.Consumers.PartitionBytes), Records: s.Consumers.Records == "true",
 		},
-		Seed:   s.Seed,
-		GiveUp: giveUp,
+		Seed:       s.Seed,
+		Congestion: s.Host.Congestion,
+		GiveUp:     giveUp,
 	}
 	if s.Consumers.Groups == 0 {
 		sp.Consumers = load.Consumers{}

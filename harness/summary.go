@@ -23,6 +23,7 @@ func Summary(w io.Writer, run *results.Run) {
 	ratesTable(w, t)
 	latencyTable(w, &t.Steady)
 	costsTable(w, t)
+	rooflineLines(w, t)
 	ledgerLine(w, t.Ledger)
 	for _, n := range t.Notes {
 		bullet(w, "note: ", n)
@@ -115,6 +116,38 @@ func costsTable(w io.Writer, t *results.Trial) {
 			figureOf(r.Syscalls), figureOf(r.Ctx), figureOf(r.DiskBytes), strings.ReplaceAll(results.FormatBytes(float64(row.c.RSSMax)), "iB", ""))
 	}
 	fmt.Fprintln(w)
+}
+
+// rooflineLines says how near the run came to what the machine can do, and what
+// the generator's own ceiling is.
+func rooflineLines(w io.Writer, t *results.Trial) {
+	if r := t.Roofline; r != nil {
+		for _, b := range r.Paths {
+			bullet(w, "roofline: ", fmt.Sprintf("%s %.2f GB/s; bare %s of %s: %.2f GB/s%s", b.Path, b.Rate/1e9,
+				b.Bare.Name, results.FormatBytes(float64(b.Bare.Size)), b.Bare.Rate/1e9, shareOf(b.Share, r.Share > 0)))
+		}
+		if len(r.Paths) > 1 && r.Share > 0 {
+			bullet(w, "roofline: ", fmt.Sprintf("together %.0f %% of what one core could do", 100*r.Share))
+		}
+		if r.CPUPerGB > 0 {
+			bullet(w, "roofline: ", fmt.Sprintf("target %.2f CPU-s/GB; the bare loops %.2f", r.CPUPerGB, r.BareCPUPerGB))
+		}
+	}
+	if a := t.Audit; a.CeilingBytes > 0 && t.Steady.ScheduledRate == 0 {
+		where := "generator alone"
+		if a.CeilingShared {
+			where = "generator and sink together"
+		}
+		bullet(w, "ceiling: ", fmt.Sprintf("the generator reaches %s records/s (%.2f GB/s) against a sink, at %s a record (%s)",
+			results.FormatCount(a.CeilingRate), a.CeilingBytes/1e9, results.FormatNs(a.CeilingCPUNs), where))
+	}
+}
+
+func shareOf(share float64, alone bool) string {
+	if !alone {
+		return "" // of one core, and the target had more
+	}
+	return fmt.Sprintf(", %.0f %% of it", 100*share)
 }
 
 func ledgerLine(w io.Writer, l results.Ledger) {

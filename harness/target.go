@@ -36,9 +36,9 @@ type target interface {
 const stopTime = 10 * time.Second
 
 // targetKinds are the ways to name a target.
-var targetKinds = []string{"child", "inprocess", "external", "command"}
+var targetKinds = []string{"child", "inprocess", "external", "command", "sink"}
 
-// newTarget reads child, inprocess, external:HOST:PORT or command:FILE.
+// newTarget reads child, inprocess, external:HOST:PORT, command:FILE or sink.
 func newTarget(o *RunOptions) (target, error) {
 	kind, arg, _ := strings.Cut(o.Target, ":")
 	fault := func(format string, args ...any) error {
@@ -49,22 +49,31 @@ func newTarget(o *RunOptions) (target, error) {
 		return nil, fault("knobs (%s) can be set only on a broker that the lab starts: child or inprocess",
 			strings.Join(sortedKeys(o.Scenario.Broker), ", "))
 	}
+	cpus, err := o.Scenario.Host.targetCPUs(kind)
+	if err != nil {
+		return nil, err
+	}
 	switch {
-	case started && arg != "":
+	case (started || kind == "sink") && arg != "":
 		return nil, fault("%s takes no argument", kind)
 	case kind == "child":
-		return &child{binary: o.Binary, dataParent: o.DataDir, knobs: o.Scenario.Broker}, nil
+		return &child{binary: o.Binary, dataParent: o.DataDir, knobs: o.Scenario.brokerKnobs(), cpus: cpus}, nil
 	case kind == "inprocess":
-		return &inprocess{dataParent: o.DataDir, knobs: o.Scenario.Broker}, nil
+		return &inprocess{dataParent: o.DataDir, knobs: o.Scenario.brokerKnobs()}, nil
+	case kind == "sink":
+		if o.Scenario.Consumers.Groups > 0 {
+			return nil, fault("it keeps nothing that consumers could read (write consumers: {groups: 0})")
+		}
+		return newSink(o.Binary, o.Scenario, cpus), nil
 	case kind == "external":
 		if _, port, err := net.SplitHostPort(arg); err != nil || port == "" {
 			return nil, fault("say where it listens: external:HOST:PORT")
 		}
 		return &external{addr: arg}, nil
 	case kind == "command":
-		return newCommand(arg, o.DataDir, fault)
+		return newCommand(arg, o.DataDir, cpus, fault)
 	}
-	return nil, fault("targets are child, inprocess, external:HOST:PORT and command:FILE%s", knob.Suggest(kind, targetKinds))
+	return nil, fault("targets are child, inprocess, external:HOST:PORT, command:FILE and sink%s", knob.Suggest(kind, targetKinds))
 }
 
 // dataDir makes a fresh directory below parent.

@@ -12,6 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"millrace/results"
 )
 
 // quiet is a logger that says nothing.
@@ -23,7 +25,11 @@ const topicTime = 30 * time.Second
 // createTopics makes the scenario's topics and waits until every partition has
 // a leader. A topic that exists already is used where it has the partitions
 // asked for. It returns the topics that it made.
-func createTopics(ctx context.Context, addr string, topics []Topic) (made []string, err error) {
+func createTopics(ctx context.Context, target results.TargetInfo, topics []Topic) (made []string, err error) {
+	if target.Kind == "sink" {
+		return nil, nil // it began with them
+	}
+	addr := target.Address
 	ctx, cancel := context.WithTimeout(ctx, topicTime)
 	defer cancel()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(20*time.Millisecond))

@@ -57,7 +57,11 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	if err := tr.roomFor(); err != nil {
 		return nil, err
 	}
-	env := environment(o.DataDir, changedKnobs(tr.s.Broker))
+	ground, err := tr.prepare(ctx)
+	defer ground.leave()
+	if err != nil {
+		return nil, interruptedOr(ctx, err)
+	}
 	if tr.draft, err = (results.Store{Dir: o.OutDir}).Begin(tr.s.Name, began); err != nil {
 		return nil, fmt.Errorf("no place for the results: %w (say another with --out)", err)
 	}
@@ -72,7 +76,7 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	if info.PID > 0 {
 		tr.target = newProber(info.PID, t.pprof())
 	}
-	made, err := createTopics(ctx, info.Address, tr.s.Topics)
+	made, err := createTopics(ctx, info, tr.s.Topics)
 	if err != nil {
 		return nil, interruptedOr(ctx, err)
 	}
@@ -80,21 +84,28 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 		defer deleteTopics(info.Address, made)
 	}
 
-	tr.run = &results.Run{Scenario: tr.s.YAML(), Env: env}
+	tr.run = &results.Run{Scenario: tr.s.YAML(), Env: ground.env}
 	tr.run.Trial = results.Trial{
 		Version: results.Version, Scenario: tr.s.Name, Question: tr.s.Question, Seed: tr.s.Seed,
 		Started: began.UTC(), Target: info,
 	}
 	tr.promise()
+	tr.run.Trial.Notes = ground.notes
 	if tr.prof, err = newProfiler(o.Profile, tr.draft.Dir, tr.target, info.Kind); err != nil {
 		return nil, err
 	}
 
 	spec := tr.s.spec(info.Address)
-	tr.audit(ctx, spec)
+	spec.SkipReadBack = info.Kind == "sink"
+	if err := ground.confineGenerator(); err != nil {
+		return nil, err
+	}
+	tr.audit(ctx, spec, ground)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	tr.countSyscalls()
+	defer tr.uncountSyscalls()
 
 	end, err := tr.drive(ctx, spec)
 	if err != nil {
@@ -116,22 +127,36 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 }
 
 // audit takes the generator's ceiling against a sink that throws all away.
-func (tr *trial) audit(ctx context.Context, spec load.Spec) {
+func (tr *trial) audit(ctx context.Context, spec load.Spec, ground *ground) {
 	a := &tr.run.Trial.Audit
 	a.Client, a.CeilingRate = tr.s.Client, tr.o.ceiling
-	if a.CeilingRate > 0 {
+	if a.CeilingRate > 0 || tr.run.Trial.Target.Kind == "sink" {
 		return
 	}
 	tr.show.status("measuring the generator's own ceiling")
-	rate, err := load.Ceiling(ctx, spec, tr.o.audit)
+	c, err := tr.ceiling(ctx, spec, ground)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
 		tr.note("the generator's ceiling could not be taken: %v", err)
-	case rate == 0:
+	case c.Rate == 0:
 		tr.note("the generator's ceiling could not be taken: the machine was too busy for it")
 	}
-	a.CeilingRate = rate
+	a.CeilingRate, a.CeilingBytes, a.CeilingCPUNs, a.CeilingShared = c.Rate, c.Bytes, c.CPUNs, c.Shared
+}
+
+// ceiling is taken against a sink in this process, or, where the generator is
+// kept to CPUs of its own, against one on the target's CPUs.
+func (tr *trial) ceiling(ctx context.Context, spec load.Spec, ground *ground) (load.CeilingResult, error) {
+	if tr.s.Host.GeneratorCPUs == "" {
+		return load.Ceiling(ctx, spec, tr.o.audit)
+	}
+	sink := newSink(tr.o.Binary, tr.s, ground.targetCPUs)
+	defer func() { _ = sink.stop() }()
+	if err := sink.start(ctx); err != nil {
+		return load.CeilingResult{}, err
+	}
+	return load.CeilingAgainst(ctx, spec, sink.addr, tr.o.audit)
 }
 
 // ending is how the load came to its end.

@@ -18,7 +18,7 @@ type Limits struct {
 	Busy       float64  `json:"busy"`   // cores that other processes used meanwhile
 	Paths      []Path   `json:"paths"`
 	Notes      []string `json:"notes,omitempty"`
-	Env        Env      `json:"env"`
+	Env        *Env     `json:"env,omitempty"` // nil within a run's own env.json
 }
 
 // Path is one bare loop at one size.

@@ -37,6 +37,22 @@ type Env struct {
 	HugePages         string  `json:"transparent_hugepages,omitempty"`
 	LoadAverage       float64 `json:"load_average_1m"` // when the run began
 
+	// TargetCPUs and GeneratorCPUs are those that each was kept to, such as 0 or
+	// 2-5; empty: all.
+	TargetCPUs    string `json:"target_cpus,omitempty"`
+	GeneratorCPUs string `json:"generator_cpus,omitempty"`
+	// SocketCongestion is what was set on the sockets themselves; empty: nothing,
+	// so that Congestion holds.
+	SocketCongestion string `json:"socket_congestion,omitempty"`
+	// WarmedBytes of page cache were touched before the run; 0: none.
+	WarmedBytes int64 `json:"warmed_bytes,omitempty"`
+	// MemoryCost is the CPU seconds that 10^9 bytes of fresh memory cost in
+	// single pages just before the run (see ColdMemory); 0: not measured.
+	MemoryCost float64 `json:"memory_cpu_s_per_gb,omitempty"`
+	// Limits is what this machine can do at most, as `millrace limits` last
+	// measured it; nil: it never did.
+	Limits *Limits `json:"limits,omitempty"`
+
 	Go       string            `json:"go"`
 	Build    map[string]string `json:"build,omitempty"` // debug.BuildInfo settings: vcs.revision, -race, GOAMD64 …
 	Knobs    map[string]string `json:"knobs"`           // broker knobs off their default
@@ -73,6 +89,9 @@ type Trial struct {
 	// every consumer; nil: not drained in the time given, or no consumer.
 	DrainS *float64 `json:"drain_s,omitempty"`
 	Ledger Ledger   `json:"ledger"`
+	// Roofline is the steady phases beside what the machine could do at most;
+	// nil: that is not known, or nothing in bytes was moved.
+	Roofline *Roofline `json:"roofline,omitempty"`
 
 	Notes []string `json:"notes,omitempty"` // what a reader of the figures must know: late generator, steal, what could not be measured
 	Error string   `json:"error,omitempty"` // why the trial ended early
@@ -80,7 +99,7 @@ type Trial struct {
 
 // TargetInfo is the broker that was measured.
 type TargetInfo struct {
-	Kind    string `json:"kind"` // child, inprocess, external, command
+	Kind    string `json:"kind"` // child, inprocess, external, command, sink
 	Address string `json:"address"`
 	Version string `json:"version,omitempty"`
 	PID     int    `json:"pid,omitempty"`
@@ -192,6 +211,12 @@ type Audit struct {
 	// CeilingRate is what the same client, payload and batch settings reach
 	// against a sink that throws everything away, records/s; 0: not taken.
 	CeilingRate float64 `json:"ceiling_records_per_s"`
+	// CeilingBytes is the same in bytes of keys and values a second, and
+	// CeilingCPUNs what a record cost this process then, the sink included where
+	// CeilingShared says that it ran in this process too.
+	CeilingBytes  float64 `json:"ceiling_bytes_per_s,omitempty"`
+	CeilingCPUNs  float64 `json:"ceiling_cpu_ns_per_record,omitempty"`
+	CeilingShared bool    `json:"ceiling_shared,omitempty"`
 	// Late is the share of records that were handed to the client more than a
 	// millisecond after their intended start while the client would have taken
 	// them: the generator's own fault.

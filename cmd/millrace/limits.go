@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,29 +18,49 @@ import (
 func limitsCmd() *cobra.Command {
 	var o limits.Options
 	var asJSON bool
-	warm, payload := "0", ""
+	var sets []string
+	warm, payload, scenario, out := "0", "", "", ""
 	cmd := &cobra.Command{
 		Use:   "limits",
 		Short: "Measure what this host can do at most",
 		Long: `Measure the host with bare loops, in under a minute: loopback by write, sendfile,
 pread+write and mmap+write, appends to the page cache, fdatasync by size,
-CRC-32C, and each codec. A broker's figures are to be read as fractions of
-these. CPU seconds for each GB are those of the thread that sends or writes.`,
+CRC-32C, and each codec; what a broker does with a produced batch (receive, CRC,
+append) without the broker. CPU seconds for each GB are those of the thread that
+sends, receives or writes.
+
+The figures are kept in results/limits.json: each run takes them up into its
+env.json and says what part of them it reached.`,
 		Example: `  millrace limits
-  millrace limits --warm 8GiB --congestion reno
-  millrace limits --payload /var/log/dpkg.log --json`,
+  millrace limits --warm-memory 8GiB --congestion reno
+  millrace limits --scenario logs --set payload.file=/var/log/dpkg.log`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var err error
 			if o.Warm, err = knob.ParseBytes(warm); err != nil {
-				return usage(fmt.Errorf("--warm: %w", err))
+				return usage(fmt.Errorf("--warm-memory: %w", err))
 			}
-			if payload == "" {
+			switch {
+			case payload != "":
+				if o.Payload, err = head(payload, 8<<20); err != nil {
+					return usage(fmt.Errorf("--payload: %w", err))
+				}
+			case scenario != "":
+				s, err := harness.Load(scenario, sets)
+				if err != nil {
+					return usage(err)
+				}
+				if o.Payload, err = s.SamplePayload(8 << 20); err != nil {
+					return err
+				}
+			default:
 				o.Payload = harness.SamplePayload(1 << 20)
-			} else if o.Payload, err = head(payload, 8<<20); err != nil {
-				return usage(fmt.Errorf("--payload: %w", err))
 			}
 			progress, tty := cmd.ErrOrStderr(), isTerminal(cmd.ErrOrStderr())
+			o.Warming = func(done, total int64) {
+				fmt.Fprintf(progress, "%swarming memory, %s of %s%s", map[bool]string{true: "\r\033[K"}[tty],
+					results.FormatBytes(float64(done)), results.FormatBytes(float64(total)), map[bool]string{false: "\n"}[tty])
+			}
 			o.Progress = func(done, total int, name string) {
 				if tty {
 					fmt.Fprintf(progress, "\r\033[K%d of %d  %s", done+1, total, name)
@@ -54,7 +75,11 @@ these. CPU seconds for each GB are those of the thread that sends or writes.`,
 			if l == nil {
 				return err
 			}
-			l.Env = harness.Environment(o.Dir)
+			env := harness.Environment(o.Dir)
+			l.Env = &env
+			if err == nil && out != "" {
+				err = results.WriteLimits(out, l)
+			}
 			if asJSON {
 				if err := writeJSON(cmd.OutOrStdout(), l); err != nil {
 					return err
@@ -69,7 +94,10 @@ these. CPU seconds for each GB are those of the thread that sends or writes.`,
 	f.StringVar(&o.Dir, "data", "", "`DIR` to write files in (default: the system's temporary one)")
 	f.StringVar(&payload, "payload", "", "`FILE` that the codecs compress (default: generated JSON events)")
 	f.StringVar(&o.Congestion, "congestion", "", "TCP congestion control of the sockets: reno, cubic, bbr (default: the system's)")
-	f.StringVar(&warm, "warm", warm, "`SIZE` of page cache to touch first, so that memory is warm")
+	f.StringVar(&warm, "warm-memory", warm, "`SIZE` of page cache to touch first, so that memory is warm; 4 GiB stay free")
+	f.StringVar(&scenario, "scenario", "", "`SCENARIO` whose payload the codecs compress")
+	f.StringArrayVar(&sets, "set", nil, "`NAME=VALUE` of that scenario, any number of times")
+	f.StringVar(&out, "out", filepath.Join("results", results.LimitsFile), "`FILE` for the runs that come to take up; empty: none")
 	f.BoolVar(&asJSON, "json", false, "one JSON object")
 	return cmd
 }

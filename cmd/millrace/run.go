@@ -29,7 +29,7 @@ func (t *trialFlags) register(cmd *cobra.Command) {
 
 // target declares the flag of the commands that measure one target.
 func (t *trialFlags) target(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&t.opts.Target, "target", "child", "`TARGET`: child, inprocess, external:HOST:PORT, command:FILE")
+	cmd.Flags().StringVar(&t.opts.Target, "target", "child", "`TARGET`: child, inprocess, external:HOST:PORT, command:FILE, sink")
 }
 
 // options fills in what depends on the streams.

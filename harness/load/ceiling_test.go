@@ -12,9 +12,11 @@ import (
 func TestCeiling(t *testing.T) {
 	for _, client := range Clients() {
 		t.Run(client, func(t *testing.T) {
-			rate, err := Ceiling(context.Background(), small(client), 400*time.Millisecond)
+			c, err := Ceiling(context.Background(), small(client), 400*time.Millisecond)
 			require.NoError(t, err)
-			require.Greater(t, rate, 1000.)
+			require.Greater(t, c.Rate, 1000.)
+			require.Positive(t, c.CPUNs)
+			require.True(t, c.Shared)
 		})
 	}
 	ctx, cancel := context.WithCancel(context.Background())

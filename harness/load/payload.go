@@ -227,3 +227,13 @@ func (p *pool) ratio() float64 {
 	}
 	return float64(in) / float64(out)
 }
+
+// SamplePayload is about n bytes of a payload's values, one after the other.
+func SamplePayload(p Payload, seed uint64, n int) ([]byte, error) {
+	p.PoolBytes = int64(n)
+	pool, err := newPool(p, seed)
+	if err != nil {
+		return nil, err
+	}
+	return pool.bytes, nil
+}

@@ -334,27 +334,46 @@ func (r *run) awaitConsumers() bool {
 	return false
 }
 
-// Ceiling is the rate in records/s that the spec's client, payload and batch
-// settings reach in closed loop against a Sink in this process, over d. It
-// costs d and a little.
-func Ceiling(ctx context.Context, s Spec, d time.Duration) (float64, error) {
+// CeilingResult is what a client reaches against a Sink.
+type CeilingResult struct {
+	Rate   float64 // records/s
+	Bytes  float64 // of keys and values a second
+	CPUNs  float64 // CPU time of this process per record
+	Shared bool    // the sink ran in this process, and its cost is part of CPUNs
+}
+
+// Ceiling is what the spec's client, payload and batch settings reach in closed
+// loop against a Sink in this process, over d. It costs d and a little.
+func Ceiling(ctx context.Context, s Spec, d time.Duration) (CeilingResult, error) {
 	sink, err := NewSink(s.Topics)
 	if err != nil {
-		return 0, err
+		return CeilingResult{}, err
 	}
 	defer sink.Close()
-	s.Brokers = []string{sink.Addr()}
+	c, err := CeilingAgainst(ctx, s, sink.Addr(), d)
+	c.Shared = true
+	return c, err
+}
+
+// CeilingAgainst is the same against a Sink elsewhere, which serves the topics.
+func CeilingAgainst(ctx context.Context, s Spec, addr string, d time.Duration) (c CeilingResult, err error) {
+	s.Brokers = []string{addr}
 	s.Consumers = Consumers{}
 	s.SkipReadBack = true
 	s.OnPhase, s.OnSample, s.GiveUp = nil, nil, 0
 	s.Phases = []Phase{{Kind: Warmup, Len: d / 4}, {Kind: Steady, Len: d - d/4}, {Kind: Drain, Len: time.Second}}
 	res, err := Run(ctx, s)
 	if err != nil {
-		return 0, err
+		return c, err
 	}
 	if res.Stopped {
-		return 0, ctx.Err()
+		return c, ctx.Err()
 	}
 	steady := res.Phases[1]
-	return float64(steady.Acked.Records) / steady.Len.Seconds(), nil
+	c.Rate = float64(steady.Acked.Records) / steady.Len.Seconds()
+	c.Bytes = float64(steady.Acked.Bytes) / steady.Len.Seconds()
+	if steady.Acked.Records > 0 {
+		c.CPUNs = float64(steady.Usage.CPU) / float64(steady.Acked.Records)
+	}
+	return c, nil
 }

@@ -24,9 +24,12 @@ type Sink struct {
 	conns map[net.Conn]bool // guarded by mu; nil once closed
 }
 
-// NewSink listens. Its topics are fixed.
-func NewSink(topics []Topic) (*Sink, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// NewSink listens on a free port. Its topics are fixed.
+func NewSink(topics []Topic) (*Sink, error) { return ListenSink("127.0.0.1:0", topics) }
+
+// ListenSink listens on HOST:PORT.
+func ListenSink(addr string, topics []Topic) (*Sink, error) {
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("load: sink: %w", err)
 	}
@@ -154,11 +157,13 @@ func answerControl(out []byte, h wire.Header, body []byte, topics []Topic, addr 
 	resp := req.ResponseKind()
 	switch resp := resp.(type) {
 	case *kmsg.ApiVersionsResponse:
-		for _, a := range [][3]int16{{0, 3, 11}, {1, 4, 12}, {2, 1, 6}, {3, 0, 9}, {18, 0, 3}} {
+		for _, a := range [][3]int16{{0, 3, 11}, {1, 4, 12}, {2, 1, 6}, {3, 0, 9}, {18, 0, 3}, {22, 0, 4}} {
 			k := kmsg.NewApiVersionsResponseApiKey()
 			k.ApiKey, k.MinVersion, k.MaxVersion = a[0], a[1], a[2]
 			resp.ApiKeys = append(resp.ApiKeys, k)
 		}
+	case *kmsg.InitProducerIDResponse:
+		resp.ProducerID = 1
 	case *kmsg.MetadataResponse:
 		fillMetadata(resp, topics, addr)
 	case *kmsg.ListOffsetsResponse:
