@@ -61,6 +61,9 @@ func (b *batchLog) find(group int, seq int64) (s sentBatch, ok bool) {
 	if seq >= s.seq+int64(s.n) {
 		return s, false
 	}
+	if group >= len(b.passed) { // a reader for whom nothing is kept
+		return s, true
+	}
 	b.passed[group] = max(b.passed[group], s.seq+int64(s.n))
 	low := b.passed[0]
 	for _, p := range b.passed {

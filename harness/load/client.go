@@ -16,8 +16,8 @@ type client interface {
 	producer(ctx context.Context, r *run, index int) (producer, error)
 	// consumer prepares one member of a group to read parts from the run's
 	// begin. live says that what it sees counts as consumed and has a latency;
-	// otherwise it is read for the ledger only.
-	consumer(r *run, group int, parts []int, live bool) (consumer, error)
+	// otherwise it is read for the ledger only. It reads while g is open.
+	consumer(r *run, group int, parts []int, live bool, g *gate) (consumer, error)
 }
 
 var clients = []struct {

@@ -73,13 +73,13 @@ func (c *control) leaders(ctx context.Context) ([]leader, error) {
 	return out, nil
 }
 
-// ends answers each partition's end, in the order of parts.
-func (c *control) ends(ctx context.Context) ([]int64, error) {
+// ends answers the end of each of the partitions, in their order.
+func (c *control) ends(ctx context.Context, parts []partition) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	names := map[string]bool{}
 	var list []string
-	for _, p := range c.parts {
+	for _, p := range parts {
 		if !names[p.topic] {
 			names[p.topic] = true
 			list = append(list, p.topic)
@@ -92,8 +92,8 @@ func (c *control) ends(ctx context.Context) ([]int64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: asking for the ends of partitions: %w", err)
 	}
-	out := make([]int64, len(c.parts))
-	for i, p := range c.parts {
+	out := make([]int64, len(parts))
+	for i, p := range parts {
 		o, ok := offsets.Lookup(p.topic, p.index)
 		if !ok {
 			return nil, fmt.Errorf("load: the target does not know the end of topic %s partition %d", p.topic, p.index)

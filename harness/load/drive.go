@@ -31,7 +31,7 @@ func (d *driver) run(ctx context.Context) {
 		switch {
 		case ph.Kind == Drain || ctx.Err() != nil:
 			return
-		case ph.Kind == Pause:
+		case ph.Kind == Pause || d.index >= ph.active(d.r.spec.Producers.Count):
 		case ph.Pacer == nil:
 			d.closedLoop(ctx, k)
 		default:
@@ -112,7 +112,7 @@ func (r *run) due(now int64) (n int64) {
 func (r *run) scheduled(k int, now int64) int64 {
 	ph := r.phases[k]
 	since := time.Duration(now - r.rec.starts[k])
-	if ph.Pacer == nil || ph.Kind == Pause || ph.Kind == Drain || since < 0 {
+	if ph.Pacer == nil || !ph.Kind.sends() || since < 0 {
 		return 0
 	}
 	return ph.Pacer.Count(min(since, ph.Len-1))
@@ -125,8 +125,8 @@ func shares(phases []Phase, producers int) [][]Pacer {
 	for k, ph := range phases {
 		for i := range producers {
 			var p Pacer
-			if ph.Pacer != nil {
-				p = share{ph.Pacer, int64(i), int64(producers)}
+			if n := ph.active(producers); ph.Pacer != nil && i < n {
+				p = share{ph.Pacer, int64(i), int64(n)}
 			}
 			all[k] = append(all[k], p)
 		}

@@ -31,15 +31,16 @@ var kgoCodecs = map[string]kgo.CompressionCodec{
 type kgoProducer struct {
 	// Immutable.
 	r       *run
-	cl      *kgo.Client
+	opts    []kgo.Opt
+	socks   *sockets
 	index   int
 	promise func(*kgo.Record, error)
 
 	// Owned by the sending goroutine.
+	cl      *kgo.Client
+	txn     transaction // of whose fields some are guarded by mu
 	rng     *rand.Rand
-	events  int64
-	part    int // where unkeyed records go
-	filled  int // bytes in it
+	stream  *sequence
 	shard   *shard
 	batched []*slot
 
@@ -47,7 +48,7 @@ type kgoProducer struct {
 	acks *shard
 
 	mu   sync.Mutex
-	free []*slot // guarded by mu
+	free []*slot // guarded by mu, as are txn.written and txn.failed
 }
 
 // slot is one record on its way, used again and again. It is the record's
@@ -56,7 +57,7 @@ type kgoProducer struct {
 type slot struct {
 	context.Context
 	rec    kgo.Record
-	header [1]kgo.RecordHeader
+	header []kgo.RecordHeader
 	stamp  [stampSize]byte
 
 	phase          int
@@ -73,15 +74,15 @@ func (kgoClient) producer(ctx context.Context, r *run, index int) (producer, err
 	s := r.spec.Producers
 	p := &kgoProducer{
 		r: r, index: index,
-		rng:   rand.New(rand.NewPCG(r.spec.Seed, uint64(index))),
-		shard: r.rec.shard(), acks: r.rec.shard(),
+		rng:    rand.New(rand.NewPCG(r.spec.Seed, uint64(index)<<32|1)),
+		stream: newSequence(&r.spec, r.pool, r.keys, index),
+		shard:  r.rec.shard(), acks: r.rec.shard(),
+		socks: newSockets(r.dial),
 	}
-	p.part = p.rng.IntN(len(r.parts))
-	p.events = int64(index) * int64(r.pool.len()/s.Count)
 	p.promise = p.done
 	acks := map[int16]kgo.Acks{AcksNone: kgo.NoAck(), AcksLeader: kgo.LeaderAck(), AcksAll: kgo.AllISRAcks()}[s.Acks]
 	opts := []kgo.Opt{
-		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID), kgo.WithContext(r.hard), kgo.Dialer(r.dial),
+		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID), kgo.WithContext(r.hard), kgo.Dialer(p.socks.connect),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(acks), kgo.ProducerLinger(s.Linger),
 		// Kafka's batch.size does not bound a single record; franz-go's does.
@@ -100,6 +101,10 @@ func (kgoClient) producer(ctx context.Context, r *run, index int) (producer, err
 	if s.Retries >= 0 {
 		opts = append(opts, kgo.RecordRetries(s.Retries))
 	}
+	if s.Transaction.Records > 0 {
+		opts = append(opts, kgo.TransactionalID(r.transactionalID(index)), kgo.TransactionTimeout(transactionTime))
+	}
+	p.opts = opts
 	var err error
 	if p.cl, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("load: producer %d: %w", index, err)
@@ -119,6 +124,13 @@ func (p *kgoProducer) batch() (full, most int, linger time.Duration) { return 1,
 
 func (p *kgoProducer) send(ctx context.Context, e events) (handed, blocked int64) {
 	n := int(min(e.to-e.from, kgoBatch))
+	if most := p.r.spec.Producers.Transaction.Records; most > 0 {
+		began := p.r.now()
+		if !p.begin(ctx) {
+			return 0, p.r.now() - began
+		}
+		n = min(n, most-p.txn.records)
+	}
 	p.take(n)
 	if e.pace != nil {
 		for i, s := range p.batched {
@@ -156,6 +168,13 @@ func (p *kgoProducer) send(ctx context.Context, e events) (handed, blocked int64
 	p.shard.tally.sent.add(Count{handed, size})
 	p.shard.tally.late += late
 	p.shard.Unlock()
+	if most := p.r.spec.Producers.Transaction.Records; most > 0 {
+		if p.txn.records += int(handed); p.txn.records >= most {
+			began := p.r.now()
+			p.end(p.r.hard)
+			blocked += p.r.now() - began
+		}
+	}
 	return handed, blocked
 }
 
@@ -169,7 +188,7 @@ func (p *kgoProducer) take(n int) {
 	p.mu.Unlock()
 	for len(p.batched) < n {
 		s := &slot{Context: p.r.hard}
-		s.header[0] = kgo.RecordHeader{Key: stampKey, Value: s.stamp[:]}
+		s.header = append(p.stream.headers(), kgo.RecordHeader{Key: stampKey, Value: s.stamp[:]})
 		p.batched = append(p.batched, s)
 	}
 }
@@ -189,29 +208,26 @@ func (p *kgoProducer) giveBack(slots []*slot, filled bool) {
 
 // fill makes a slot the next record.
 func (p *kgoProducer) fill(s *slot, phase int, intended int64) {
-	v := int(p.events % int64(p.r.pool.len()))
+	v, key, part := p.stream.next()
 	value := p.r.pool.value(v)
-	var key []byte
-	if ks := p.r.keys; ks != nil {
-		k := ks.draw(p.rng, p.events)
-		key = ks.key(k)
-		p.part = p.r.keyed(int(ks.parts[k]), p.events)
-	} else if p.filled += len(value); p.filled > p.r.spec.Producers.BatchBytes {
-		p.part, p.filled = p.rng.IntN(len(p.r.parts)), 0
-	}
-	p.events++
-	at := p.r.parts[p.part]
+	at := p.r.parts[part]
 	s.phase, s.intended = phase, intended
-	s.stream = p.r.ledger.streams[p.part][p.index]
+	s.stream = p.r.ledger.streams[part][p.index]
 	s.seq = s.stream.take(1)
 	stamp{p.r.id, p.index, s.seq, intended}.put(&s.stamp, p.r.pool.sums[v], key)
-	s.rec = kgo.Record{Key: key, Value: value, Headers: s.header[:], Topic: at.topic, Partition: at.index, Context: s}
+	s.rec = kgo.Record{Key: key, Value: value, Headers: s.header, Topic: at.topic, Partition: at.index, Context: s}
 }
 
 // done is the promise of every record.
 func (p *kgoProducer) done(rec *kgo.Record, err error) {
 	s := rec.Context.(*slot)
 	now := p.r.now()
+	if p.r.spec.Producers.Transaction.Records > 0 && err == nil { // end books it
+		p.mu.Lock()
+		p.txn.written = append(p.txn.written, s)
+		p.mu.Unlock()
+		return
+	}
 	p.acks.Lock()
 	if err == nil {
 		p.acks.recordLocked(s.phase, Ack, now-s.intended, 1)
@@ -229,11 +245,17 @@ func (p *kgoProducer) done(rec *kgo.Record, err error) {
 		s.stream.ack(s.seq, 1, rec.Offset)
 	}
 	p.mu.Lock()
+	if err != nil {
+		p.txn.failed++
+	}
 	p.free = append(p.free, s)
 	p.mu.Unlock()
 }
 
+func (p *kgoProducer) cut() { p.socks.cut(false) }
+
 func (p *kgoProducer) flush(ctx context.Context) {
+	p.end(ctx)
 	if err := p.cl.Flush(ctx); err != nil {
 		abort, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()

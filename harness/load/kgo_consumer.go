@@ -11,36 +11,52 @@ import (
 type kgoConsumer struct {
 	r      *run
 	opts   []kgo.Opt
-	number map[string][]int // topic → partition index → number in r.parts
-	read   []*reading       // by number in r.parts
+	number map[string][]int // topic → partition index → number in r.sources
+	read   []*reading       // by number in r.sources
 	live   bool
+	gate   *gate // nil: always open
 	shard  *shard
 }
 
-func (kgoClient) consumer(r *run, group int, parts []int, live bool) (consumer, error) {
-	c := &kgoConsumer{r: r, number: map[string][]int{}, read: r.ledger.readings[group], live: live, shard: r.rec.shard()}
+func newKgoConsumer(r *run, group int, live bool) *kgoConsumer {
+	c := &kgoConsumer{r: r, number: map[string][]int{}, read: r.ledger.of(group), live: live, shard: r.rec.shard()}
+	for n, at := range r.sources {
+		c.number[at.topic] = append(c.number[at.topic], n) // sources are in order of index
+	}
+	return c
+}
+
+func (kgoClient) consumer(r *run, group int, parts []int, live bool, g *gate) (consumer, error) {
+	c := newKgoConsumer(r, group, live)
+	c.gate = g
 	from := map[string]map[int32]kgo.Offset{}
 	for _, n := range parts {
-		at := r.parts[n]
+		at := r.sources[n]
 		if from[at.topic] == nil {
 			from[at.topic] = map[int32]kgo.Offset{}
 		}
 		from[at.topic][at.index] = kgo.NewOffset().At(r.begin[n])
 	}
-	for n, at := range r.parts {
-		c.number[at.topic] = append(c.number[at.topic], n) // parts are in order of index
-	}
-	s := r.spec.Consumers
-	c.opts = []kgo.Opt{
-		kgo.SeedBrokers(r.spec.Brokers...), kgo.ClientID(clientID), kgo.Dialer(r.dial),
-		kgo.ConsumePartitions(from),
+	c.opts = append(c.fetchOptions(), kgo.ClientID(clientID), kgo.Dialer(r.dial), kgo.ConsumePartitions(from),
 		// Where the log was cut below us, what comes after its end is what can
 		// still be read; the ledger knows what is missing.
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()))
+	return c, nil
+}
+
+// fetchOptions are those of every reader.
+func (c *kgoConsumer) fetchOptions() []kgo.Opt {
+	s := c.r.spec.Consumers
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.r.spec.Brokers...),
 		kgo.FetchMinBytes(int32(s.MinBytes)), kgo.FetchMaxWait(s.MaxWait),
 		kgo.FetchMaxBytes(int32(s.FetchBytes)), kgo.FetchMaxPartitionBytes(int32(s.PartitionBytes)),
 	}
-	return c, nil
+	if s.Committed {
+		// The markers are kept to be told where the log ends; saw skips them.
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	}
+	return opts
 }
 
 func (c *kgoConsumer) run(ctx context.Context) {
@@ -49,8 +65,8 @@ func (c *kgoConsumer) run(ctx context.Context) {
 		c.r.complain("consume", fmt.Errorf("starting a consumer: %w", err))
 		return
 	}
-	defer cl.Close()
-	for ctx.Err() == nil {
+	defer cl.CloseAllowingRebalance()
+	for c.gate.pass(ctx); ctx.Err() == nil; c.gate.pass(ctx) {
 		f := cl.PollFetches(ctx)
 		now := c.r.now()
 		f.EachError(func(topic string, part int32, err error) {
@@ -63,6 +79,7 @@ func (c *kgoConsumer) run(ctx context.Context) {
 				c.saw(c.read[c.number[p.Topic][p.Partition]], p.Records, now)
 			}
 		})
+		cl.AllowRebalance()
 	}
 }
 
@@ -72,6 +89,10 @@ func (c *kgoConsumer) saw(to *reading, recs []*kgo.Record, now int64) {
 	c.shard.Lock()
 	defer c.shard.Unlock()
 	for _, rec := range recs {
+		if rec.Attrs.IsControl() {
+			to.pass(rec.Offset + 1)
+			continue
+		}
 		s, ours, sound := c.r.stampOf(rec)
 		switch {
 		case ours && sound && s.producer < len(to.from):

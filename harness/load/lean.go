@@ -36,6 +36,12 @@ func (leanClient) check(s *Spec) error {
 	if s.Producers.Idempotent {
 		return errors.New("the lean client is not idempotent: it never sends a batch again")
 	}
+	if s.Consumers.grouped() {
+		return errors.New("the lean client has no group protocol: its consumers share the partitions for good")
+	}
+	if s.Consumers.Committed {
+		return errors.New("the lean client reads all records, not committed ones only")
+	}
 	return nil
 }
 
@@ -112,7 +118,7 @@ func (leanClient) producer(ctx context.Context, r *run, index int) (producer, er
 func (p *leanProducer) target() (*template, int) {
 	t := p.templates[p.next]
 	if t.part >= 0 {
-		return t, p.r.keyed(t.part, p.turn)
+		return t, p.r.spec.keyed(t.part, p.turn)
 	}
 	return t, p.part
 }

@@ -25,16 +25,18 @@ type leanConsumer struct {
 	group int
 	parts []int
 	live  bool
+	gate  *gate
 	shard *shard
 }
 
-func (leanClient) consumer(r *run, group int, parts []int, live bool) (consumer, error) {
-	return &leanConsumer{r: r, group: group, parts: parts, live: live, shard: r.rec.shard()}, nil
+func (leanClient) consumer(r *run, group int, parts []int, live bool, g *gate) (consumer, error) {
+	return &leanConsumer{r: r, group: group, parts: parts, live: live, gate: g, shard: r.rec.shard()}, nil
 }
 
 // run reads until ctx ends. Where a leader moves or a connection fails, all
 // start again from where each was.
 func (c *leanConsumer) run(ctx context.Context) {
+	c.gate.pass(ctx)
 	for back := time.Duration(0); ctx.Err() == nil; {
 		byLeader := map[leader][]int{}
 		for _, p := range c.parts {
@@ -86,7 +88,7 @@ func (c *leanConsumer) read(ctx context.Context, l leader, parts []int) error {
 	defer context.AfterFunc(ctx, func() { nc.Close() })()
 	f := &fetcher{leanConsumer: c, nc: nc, parts: parts}
 	for _, p := range parts {
-		f.next = append(f.next, c.r.ledger.readings[c.group][p].position())
+		f.next = append(f.next, c.r.ledger.of(c.group)[p].position())
 		f.names = append(f.names, []byte(c.r.parts[p].topic))
 	}
 	in := newFrames(nc, 256<<10, maxFetchBytes)
@@ -114,6 +116,7 @@ func (c *leanConsumer) read(ctx context.Context, l leader, parts []int) error {
 			return err
 		}
 		// The next answer is on its way while this one is looked at.
+		f.gate.pass(ctx)
 		if err := f.ask(); err != nil {
 			return err
 		}
@@ -191,7 +194,7 @@ func (f *fetcher) step(ctx context.Context) (again bool, err error) {
 			// The log was cut below us. What comes after its end can still be
 			// read; the ledger knows what is missing.
 			f.r.rejected("consume", f.parts[place], p.ErrorCode)
-			if ends, eerr := f.r.ctl.ends(ctx); eerr == nil {
+			if ends, eerr := f.r.ctl.ends(ctx, f.r.sources); eerr == nil {
 				f.next[place] = ends[f.parts[place]]
 			}
 		default:
@@ -229,7 +232,7 @@ func (f *fetcher) look(now int64) {
 
 // batch books one batch, and answers what it held of this run.
 func (f *fetcher) batch(part int, b batching.Batch, now int64) Count {
-	to := f.r.ledger.readings[f.group][part]
+	to := f.r.ledger.of(f.group)[part]
 	n := int64(b.Count())
 	if b.NextOffset() <= to.position() {
 		return Count{} // the target began its answer before what was asked

@@ -23,7 +23,15 @@ type ledger struct {
 	parts    []partition
 	streams  [][]*stream  // by partition, producer
 	readings [][]*reading // by group, partition
+	audit    []*reading   // by partition: everything, once more, after the drain
 	acks     bool         // producers ask for acknowledgements
+	// mapped says that what is read lies elsewhere than what is written (see
+	// Transform): offsets of the two cannot be compared.
+	mapped bool
+	// audited says that the audit has read what there is.
+	audited bool
+	// committed says that readers leave out what was aborted.
+	committed bool
 }
 
 // partition is a partition of the run; its place in ledger.parts is its number
@@ -35,11 +43,7 @@ type partition struct {
 
 func newLedger(topics []Topic, producers, groups int, acks bool) *ledger {
 	l := &ledger{acks: acks}
-	for _, t := range topics {
-		for i := range t.Partitions {
-			l.parts = append(l.parts, partition{t.Name, int32(i)})
-		}
-	}
+	l.parts = partitionsOf(topics)
 	for range l.parts {
 		row := make([]*stream, producers)
 		for p := range row {
@@ -49,14 +53,45 @@ func newLedger(topics []Topic, producers, groups int, acks bool) *ledger {
 		}
 		l.streams = append(l.streams, row)
 	}
-	for range groups {
+	newReadings := func() []*reading {
 		row := make([]*reading, len(l.parts))
 		for i := range row {
 			row[i] = &reading{from: make([]source, producers)}
 		}
-		l.readings = append(l.readings, row)
+		return row
 	}
+	for range groups {
+		l.readings = append(l.readings, newReadings())
+	}
+	l.audit = newReadings()
 	return l
+}
+
+// partitionsOf numbers the partitions of topics, in the order of both.
+func partitionsOf(topics []Topic) (parts []partition) {
+	for _, t := range topics {
+		for i := range t.Partitions {
+			parts = append(parts, partition{t.Name, int32(i)})
+		}
+	}
+	return parts
+}
+
+// retain keeps what the batch logs hold also until the audit has read it.
+func (l *ledger) retain() {
+	for _, row := range l.streams {
+		for _, s := range row {
+			s.batches.passed = append(s.batches.passed, 0)
+		}
+	}
+}
+
+// of is a group's readings; the audit's is the one after the last.
+func (l *ledger) of(group int) []*reading {
+	if group == len(l.readings) {
+		return l.audit
+	}
+	return l.readings[group]
 }
 
 // stream is what one producer sent to one partition.
@@ -64,6 +99,7 @@ type stream struct {
 	mu      sync.Mutex
 	next    int64    // sequence numbers given out
 	acked   rangeSet // acknowledged
+	aborted rangeSet // sent in a transaction that was aborted
 	failed  int64    // refused or given up
 	high    int64    // highest acknowledged offset, -1: none known
 	batches batchLog // lean: what each batch held
@@ -108,6 +144,13 @@ func (s *stream) ack(seq, n, last int64) {
 	s.mu.Unlock()
 }
 
+// abort books n records from seq on as sent in vain, by intent.
+func (s *stream) abort(seq, n int64) {
+	s.mu.Lock()
+	s.aborted.add(seq, seq+n)
+	s.mu.Unlock()
+}
+
 func (s *stream) fail(n int64) {
 	s.mu.Lock()
 	s.failed += n
@@ -121,6 +164,8 @@ type reading struct {
 	from    []source // by producer
 	fresh   int64    // of this run, seen for the first time
 	seen    int64    // of this run
+	handed  int64    // again at the same offset, to the group's next member
+	shared  bool     // by members that take over from one another
 	foreign int64
 	damaged int64     // so damaged that they cannot be told
 	first   []Example // damaged, at most maxExamples
@@ -147,7 +192,8 @@ const maxExamples = 4 // of each kind, in each reading
 func (r *reading) saw(producer int, seq, n, offset int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.next = offset + n
+	before := r.next
+	r.passLocked(offset + n)
 	r.seen += n
 	s := &r.from[producer]
 	if seq >= s.top { // nothing is seen again, nothing late
@@ -162,12 +208,16 @@ func (r *reading) saw(producer int, seq, n, offset int64) {
 	for i := range n {
 		at := Example{Producer: producer, Sequence: seq + i, Offset: offset + i}
 		if s.set.add(at.Sequence, at.Sequence+1) == 0 {
+			if r.shared && at.Offset < before {
+				r.handed++
+				continue
+			}
 			s.again.add(at.Sequence, at.Sequence+1)
 			note(&s.again1, at)
 			continue
 		}
 		r.fresh++
-		if at.Sequence < s.top {
+		if at.Sequence < s.top && !(r.shared && at.Offset < before) {
 			s.late.add(at.Sequence, at.Sequence+1)
 			note(&s.late1, at)
 		}
@@ -180,7 +230,7 @@ func (r *reading) saw(producer int, seq, n, offset int64) {
 func (r *reading) sawDamaged(known bool, producer int, seq, n, offset int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.next = offset + n
+	r.passLocked(offset + n)
 	at := Example{Producer: producer, Sequence: seq, Offset: offset}
 	if !known {
 		r.damaged += n
@@ -199,9 +249,24 @@ func (r *reading) sawDamaged(known bool, producer int, seq, n, offset int64) {
 // sawForeign books n records that are not of this run.
 func (r *reading) sawForeign(n, offset int64) {
 	r.mu.Lock()
-	r.next = offset + n
+	r.passLocked(offset + n)
 	r.foreign += n
 	r.mu.Unlock()
+}
+
+// pass notes that everything below next was read and held nothing more.
+func (r *reading) pass(next int64) {
+	r.mu.Lock()
+	r.passLocked(next)
+	r.mu.Unlock()
+}
+
+// passLocked: a member that takes over begins below where the last one was, and
+// the group does not fall back with it.
+func (r *reading) passLocked(next int64) {
+	if !r.shared || next > r.next {
+		r.next = next
+	}
 }
 
 // plausible says whether a damaged record's sequence number is the one that
@@ -240,7 +305,7 @@ func (l *ledger) open() (n int64) {
 	for _, row := range l.streams {
 		for _, s := range row {
 			s.mu.Lock()
-			n += s.next - s.acked.n - s.acked.refused - s.failed
+			n += s.next - s.acked.n - s.acked.refused - s.aborted.n - s.aborted.refused - s.failed
 			s.mu.Unlock()
 		}
 	}
@@ -289,11 +354,29 @@ func (l *ledger) behind(n int64) (worst int64) {
 	return worst
 }
 
+// behindOf is how many of n records a group has not seen.
+func (l *ledger) behindOf(group int, n int64) int64 {
+	for _, r := range l.readings[group] {
+		r.mu.Lock()
+		n -= r.fresh
+		r.mu.Unlock()
+	}
+	return n
+}
+
 // caughtUp says that every group has read past everything acknowledged, or
 // where nothing is ever acknowledged, as many records as were sent.
 func (l *ledger) caughtUp() bool {
-	if !l.acks {
+	switch {
+	case !l.acks:
 		return l.behind(l.sent()) == 0
+	case l.mapped:
+		for _, group := range l.readings {
+			if !l.complete(group) {
+				return false
+			}
+		}
+		return true
 	}
 	for p, row := range l.streams {
 		high := int64(-1)
@@ -315,9 +398,27 @@ func (l *ledger) caughtUp() bool {
 	return true
 }
 
-// passed says that every group has read up to the given ends.
-func (l *ledger) passed(ends []int64) bool {
-	for _, group := range l.readings {
+// complete says that the readings hold everything acknowledged.
+func (l *ledger) complete(group []*reading) bool {
+	for p, row := range l.streams {
+		r := group[p]
+		for i, s := range row {
+			r.mu.Lock()
+			s.mu.Lock()
+			ok := r.from[i].set.common(&s.acked) == s.acked.n
+			s.mu.Unlock()
+			r.mu.Unlock()
+			if !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// passed says that each of the groups has read up to the given ends.
+func passed(groups [][]*reading, ends []int64) bool {
+	for _, group := range groups {
 		for p, r := range group {
 			r.mu.Lock()
 			behind := r.next < ends[p]
@@ -334,12 +435,13 @@ func (l *ledger) passed(ends []int64) bool {
 // each partition when the reading stopped, nil where the target could not be
 // asked: what a reading never reached is unchecked, what it passed is lost.
 func (l *ledger) report(ends []int64) LedgerReport {
-	var rep LedgerReport
+	rep := LedgerReport{Verified: l.audited}
 	for p, row := range l.streams {
 		for _, s := range row {
 			s.mu.Lock()
 			rep.Sent += s.next
 			rep.Acknowledged += s.acked.n + s.acked.refused
+			rep.Aborted += s.aborted.n + s.aborted.refused
 			s.mu.Unlock()
 		}
 		for g, group := range l.readings {
@@ -349,14 +451,25 @@ func (l *ledger) report(ends []int64) LedgerReport {
 			}
 			l.compare(&rep, p, g, group[p], end)
 		}
-		if ends != nil {
+		switch {
+		case l.audited:
+			end := int64(-1)
+			if ends != nil {
+				end = ends[p]
+			}
+			l.compare(&rep, p, -1, l.audit[p], end)
+		case ends != nil && !l.mapped:
 			l.vanished(&rep, p, ends[p])
 		}
 	}
 	if l.acks {
-		rep.Failed = rep.Sent - rep.Acknowledged
+		rep.Failed = rep.Sent - rep.Acknowledged - rep.Aborted
 	}
-	rep.Checked = len(l.readings) > 0 && (rep.Acknowledged == 0 || rep.Unchecked < rep.Acknowledged*int64(len(l.readings)))
+	readers := int64(len(l.readings))
+	if l.audited {
+		readers++
+	}
+	rep.Checked = len(l.readings) > 0 && (rep.Acknowledged == 0 || rep.Unchecked < rep.Acknowledged*readers)
 	if len(l.readings) == 0 {
 		rep.Unchecked = rep.Acknowledged
 	}
@@ -392,12 +505,15 @@ func (l *ledger) vanished(rep *LedgerReport, p int, end int64) {
 	}
 }
 
-// compare adds one group's account of one partition.
+// compare adds one group's account of one partition. Where there was an audit,
+// what the log no longer holds is its finding, and a group's only what it missed
+// of the rest, so that nothing is counted twice.
 func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rep.Seen += r.seen
 	rep.Foreign += r.foreign
+	rep.Redelivered += r.handed
 	rep.Corrupt += r.damaged
 	add := func(kind string, list []Example, acked *rangeSet) {
 		for _, e := range list {
@@ -413,10 +529,14 @@ func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 	for producer, s := range l.streams[p] {
 		src := &r.from[producer]
 		s.mu.Lock()
-		reached := end >= 0 && r.next >= end || r.next > s.high && s.high >= 0
+		reached := end >= 0 && r.next >= end || !l.mapped && r.next > s.high && s.high >= 0
 		sure := !s.acked.full() && !src.set.full()
 		rep.Unchecked += s.acked.refused
-		s.acked.without(&src.set, func(miss span) {
+		due := &s.acked
+		if g >= 0 && l.audited {
+			due = s.acked.shared(&l.audit[p].from[producer].set)
+		}
+		due.without(&src.set, func(miss span) {
 			below := max(0, min(miss.hi, src.top)-miss.lo)
 			if reached {
 				below = miss.hi - miss.lo
@@ -430,7 +550,11 @@ func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 				add("lost", []Example{{Producer: producer, Sequence: miss.lo, Offset: src.after(miss.lo)}}, nil)
 			}
 		})
-		rep.Unacked += src.set.n - src.set.common(&s.acked)
+		seen := src.set.common(&s.aborted)
+		if rep.Unacked += src.set.n - src.set.common(&s.acked); l.committed {
+			rep.AbortedSeen += seen
+			rep.Unacked -= seen
+		}
 		rep.Duplicated += src.again.common(&s.acked)
 		rep.Reordered += src.late.common(&s.acked)
 		rep.Corrupt += src.bad.n

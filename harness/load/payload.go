@@ -89,6 +89,18 @@ func (s Size) draw(rng *rand.Rand) int {
 		const sigma = 0.5
 		n = int(math.Exp(math.Log(float64(s.Mean)) - sigma*sigma/2 + sigma*rng.NormFloat64()))
 		n = min(max(n, s.Min), s.Max)
+	case Weighted:
+		var sum float64
+		for _, w := range s.Weights {
+			sum += w.Share
+		}
+		at := rng.Float64() * sum
+		for _, w := range s.Weights {
+			if n = w.Bytes; at < w.Share {
+				break
+			}
+			at -= w.Share
+		}
 	}
 	return min(max(n, 0), MaxValue)
 }

@@ -86,3 +86,22 @@ func (s *rangeSet) common(o *rangeSet) int64 {
 	s.without(o, func(r span) { n -= r.hi - r.lo })
 	return n
 }
+
+// shared is the members that both have.
+func (s *rangeSet) shared(o *rangeSet) *rangeSet {
+	out := &rangeSet{refused: s.refused}
+	i, j := 0, 0
+	for i < len(s.spans) && j < len(o.spans) {
+		a, b := s.spans[i], o.spans[j]
+		if lo, hi := max(a.lo, b.lo), min(a.hi, b.hi); lo < hi {
+			out.spans = append(out.spans, span{lo, hi})
+			out.n += hi - lo
+		}
+		if a.hi < b.hi {
+			i++
+		} else {
+			j++
+		}
+	}
+	return out
+}

@@ -24,8 +24,23 @@ type Result struct {
 	Unsent int64
 	Ledger LedgerReport
 	Values ValueStats
+	// Gaps are the stretches in which records were waiting and none was
+	// acknowledged for 200 ms at least, in order, at most 1000 of them. They are
+	// told by looking ten times a second; Spec.Watchful: a hundred times.
+	Gaps []Gap
+	// Events are the timeline's actions as they came about.
+	Events []Event
 	// Stopped is set where the context ended the run early.
 	Stopped bool
+}
+
+// Gap is from the last acknowledgement before it to the first after it.
+type Gap struct{ From, To time.Duration }
+
+// Event is something that befell the clients.
+type Event struct {
+	At   time.Duration
+	What string
 }
 
 // Count is a number of records and the bytes of their keys and values, before
@@ -127,6 +142,15 @@ type LedgerReport struct {
 	Reordered  int64 // seen after a record of the same producer that was sent later
 	Corrupt    int64 // checksum wrong, or content not what was sent
 
+	// Aborted records were sent in transactions that were aborted. AbortedSeen,
+	// a violation, is those of them that a reader of committed records saw.
+	Aborted, AbortedSeen int64
+	// Redelivered records were read again at the offset at which their group had
+	// read them before, as happens where a member takes over: allowed.
+	Redelivered int64
+	// Verified says that everything was read once more after the drain.
+	Verified bool
+
 	Unacked   int64 // seen though never acknowledged: allowed
 	Foreign   int64 // seen and not of this run
 	Unchecked int64 // acknowledged, and not looked for: the read back ended early or the account was full
@@ -135,7 +159,7 @@ type LedgerReport struct {
 
 // Violations counts the records whose promise was broken.
 func (r LedgerReport) Violations() int64 {
-	return r.Lost + r.Duplicated + r.Reordered + r.Corrupt
+	return r.Lost + r.Duplicated + r.Reordered + r.Corrupt + r.AbortedSeen
 }
 
 // Example is one of the first violations of its kind.

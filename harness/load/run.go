@@ -21,15 +21,18 @@ type run struct {
 	client client
 	phases []Phase // with the drain at the end
 	id     uint32
-	parts  []partition
-	begin  []int64   // end of each partition before the run
-	shares [][]Pacer // by phase, producer
-	pool   *pool
-	keys   *keySet
-	rec    *recorder
-	ledger *ledger
-	log    *slog.Logger
-	ctl    *control
+	parts  []partition // where producers write
+	// sources is where consumers read: parts, or the outputs of the transform.
+	sources []partition
+	begin   []int64   // end of each source before the run
+	inputs  []int64   // and of each of parts, where there is a transform
+	shares  [][]Pacer // by phase, producer
+	pool    *pool
+	keys    *keySet
+	rec     *recorder
+	ledger  *ledger
+	log     *slog.Logger
+	ctl     *control
 
 	// Of the lean client.
 	prefixes      []prefix // by partition
@@ -51,13 +54,6 @@ type run struct {
 
 // now is nanoseconds since the start.
 func (r *run) now() int64 { return int64(time.Since(r.start)) }
-
-// keyed is the partition of a keyed record: events go to the topics in turn,
-// and within a topic where the key says.
-func (r *run) keyed(part int, event int64) int {
-	topics := int64(len(r.spec.Topics))
-	return int(event%topics)*r.spec.Topics[0].Partitions + part
-}
 
 // arrival is of records that a producer sends from an event on.
 func (r *run) arrival(phase, producer int, event, at int64) arrival {
@@ -141,12 +137,17 @@ func Run(ctx context.Context, s Spec) (*Result, error) {
 		return nil, err
 	}
 	r.leads.Store(&leads)
-	if r.begin, err = r.ctl.ends(ctx); err != nil {
+	if r.begin, err = r.ctl.ends(ctx, r.sources); err != nil {
 		return nil, err
 	}
-	for _, group := range r.ledger.readings {
-		for p := range group {
-			group[p].next = r.begin[p]
+	if s.Transform.Workers > 0 {
+		if r.inputs, err = r.ctl.ends(ctx, r.parts); err != nil {
+			return nil, err
+		}
+	}
+	for g := range len(r.ledger.readings) + 1 {
+		for p, reading := range r.ledger.of(g) {
+			reading.next = r.begin[p]
 		}
 	}
 	drivers, err := r.connect(ctx)
@@ -188,6 +189,20 @@ func newRun(s Spec) (*run, error) {
 	}
 	r.ledger = newLedger(s.Topics, s.Producers.Count, groups, s.Producers.Acks != AcksNone)
 	r.parts = r.ledger.parts
+	r.sources = r.parts
+	if s.Transform.Workers > 0 {
+		r.ledger.mapped = true
+		r.sources = partitionsOf(s.Transform.Outputs)
+	}
+	r.ledger.committed = s.Consumers.Committed
+	if s.Verify != nil {
+		r.ledger.retain()
+	}
+	for _, group := range r.ledger.readings {
+		for _, reading := range group {
+			reading.shared = r.spec.Consumers.grouped() && s.Consumers.Groups > 0
+		}
+	}
 	for _, p := range r.parts {
 		r.prefixes = append(r.prefixes, newPrefix(p, s.Producers.Acks))
 	}
@@ -218,44 +233,78 @@ func (r *run) connect(ctx context.Context) (drivers []*driver, err error) {
 	return drivers, nil
 }
 
-// consume starts the members of the groups, and answers how to stop them and
-// wait until they have.
-func (r *run) consume(groups, members int, live bool) (stop func(), err error) {
-	ctx, cancel := context.WithCancel(r.hard)
-	var wg sync.WaitGroup
-	stop = func() { cancel(); wg.Wait() }
-	for g := range groups {
-		for m := range members {
-			var parts []int
-			for p := m; p < len(r.parts); p += members {
-				parts = append(parts, p)
-			}
-			if len(parts) == 0 {
-				continue
-			}
-			c, err := r.client.consumer(r, g, parts, live)
-			if err != nil {
-				stop()
-				return nil, err
-			}
-			wg.Go(func() { c.run(ctx) })
+// consume starts the groups, each with its members.
+func (r *run) consume(ctx context.Context) (crews []*crew, err error) {
+	c := r.spec.Consumers
+	for g := range c.Groups {
+		w := &crew{r: r, group: g}
+		w.gate.close()
+		crews = append(crews, w)
+		if !c.grouped() {
+			err = r.dealOut(w, c.Members, true)
+		} else if err = r.beginGroup(ctx, r.groupID(g), r.sources, r.begin); err == nil {
+			err = w.join(c.Members)
+		}
+		if err != nil {
+			return crews, err
 		}
 	}
-	return stop, nil
+	for _, w := range crews {
+		if c.grouped() && !w.assigned.await(ctx, len(r.sources)) {
+			return crews, fmt.Errorf("load: %s was not given its partitions within %v", groupName(w.group), joinTime)
+		}
+	}
+	return crews, nil
+}
+
+// dealOut starts members of the crew's group that share the partitions for
+// good.
+func (r *run) dealOut(w *crew, members int, live bool) error {
+	for m := range members {
+		var parts []int
+		for p := m; p < len(r.sources); p += members {
+			parts = append(parts, p)
+		}
+		if len(parts) == 0 {
+			continue
+		}
+		c, err := r.client.consumer(r, w.group, parts, live, &w.gate)
+		if err != nil {
+			return err
+		}
+		w.start(c, nil)
+	}
+	return nil
 }
 
 // carryOut runs the phases and puts the result together.
 func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) {
-	r.start = time.Now().Add(leadIn)
-	c := r.spec.Consumers
-	stopConsumers, err := r.consume(c.Groups, c.Members, true)
+	crews, err := r.consume(ctx)
+	stopConsumers := func() {
+		for _, c := range crews {
+			c.stop()
+		}
+	}
+	defer stopConsumers()
 	if err != nil {
 		return nil, err
 	}
-	var producing sync.WaitGroup
+	workers, err := r.transform(ctx)
+	defer workers.stop()
+	if err != nil {
+		return nil, err
+	}
+	r.start = time.Now().Add(leadIn)
+	for _, c := range crews {
+		c.gate.open()
+	}
+	workers.gate.open()
+	var producing, acting sync.WaitGroup
 	for _, d := range drivers {
 		producing.Go(func() { d.run(r.soft) })
 	}
+	var events []Event
+	acting.Go(func() { events = r.timeline(r.soft, crews, drivers) })
 	w := newWatch(r, drivers)
 	over := make(chan struct{})
 	var watching sync.WaitGroup
@@ -266,35 +315,83 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 	<-w.draining
 	r.flush(drivers)
 	at := r.now()
-	if c.Groups == 0 && len(r.ledger.readings) > 0 && r.hard.Err() == nil {
+	groups := r.spec.Consumers.Groups
+	if groups == 0 && len(r.ledger.readings) > 0 && r.hard.Err() == nil {
 		r.readBack.Store(true)
-		if stopConsumers, err = r.consume(1, 1, false); err != nil {
-			stopConsumers = func() {}
-		}
+		back := &crew{r: r}
+		crews = append(crews, back)
+		r.complain("consume", r.dealOut(back, 1, false))
 	}
 	drained := r.awaitConsumers()
-	if c.Groups > 0 {
+	if groups > 0 {
 		at = r.now()
+	}
+	r.stopSoft()
+	acting.Wait()
+	workers.stop()
+	stopConsumers()
+	if r.spec.Verify != nil && groups > 0 && r.hard.Err() == nil && r.spec.Verify() {
+		r.verify()
 	}
 	close(over)
 	watching.Wait()
-	stopConsumers()
 	r.stopHard()
 
 	res := w.result()
+	res.Events = events
 	res.Drained = drained && !w.stopped && res.Unsent == 0
 	res.DrainTime = time.Duration(at) - w.drainBegin()
 	var ends []int64
 	if len(r.ledger.readings) > 0 {
 		ask, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		if ends, err = r.ctl.ends(ask); err != nil {
+		if ends, err = r.ctl.ends(ask, r.sources); err != nil {
 			r.log.Warn("the ledger cannot be completed", "error", err)
 		}
+	}
+	if r.spec.Consumers.grouped() && !w.stopped {
+		r.endGroups(groups)
 	}
 	res.Ledger = r.ledger.report(ends)
 	return res, w.err
 }
+
+// verify reads everything once more, as nobody's group.
+func (r *run) verify() {
+	r.readBack.Store(true)
+	w := &crew{r: r, group: len(r.ledger.readings)}
+	defer w.stop()
+	if err := r.dealOut(w, 1, false); err != nil {
+		r.complain("verify", err)
+		return
+	}
+	audit := [][]*reading{r.ledger.audit}
+	at, since := int64(-1), r.now()
+	for r.hard.Err() == nil {
+		ends, err := r.ctl.ends(r.hard, r.sources)
+		if err == nil && (passed(audit, ends) || r.ledger.complete(r.ledger.audit)) {
+			r.ledger.audited = true
+			return
+		}
+		var seen int64
+		for _, p := range r.ledger.audit {
+			seen += p.position()
+		}
+		// A log may end with records that nobody is shown: a transaction without
+		// an end, or its marker.
+		if seen != at {
+			at, since = seen, r.now()
+		} else if err == nil && r.now()-since > int64(verifyQuiet) {
+			r.ledger.audited = true
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// verifyQuiet is how long the reader of a verification may find nothing new
+// before that counts as the end.
+const verifyQuiet = 3 * time.Second
 
 // flush waits for the answers to everything that was sent.
 func (r *run) flush(drivers []*driver) {
@@ -323,9 +420,10 @@ func (r *run) awaitConsumers() bool {
 		if !r.ledger.acks && now-since > int64(quiet) {
 			return false
 		}
-		// A log that ends below what it acknowledged is never read further.
-		if now-asked > int64(quiet/2) {
-			if ends, err := r.ctl.ends(r.hard); err == nil && r.ledger.passed(ends) {
+		// A log that ends below what it acknowledged is never read further, but
+		// for one that somebody else still writes.
+		if !r.ledger.mapped && now-asked > int64(quiet/2) {
+			if ends, err := r.ctl.ends(r.hard, r.sources); err == nil && passed(r.ledger.readings, ends) {
 				return false
 			}
 			asked = r.now()

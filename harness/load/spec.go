@@ -21,6 +21,7 @@ type Spec struct {
 	Keys      Keys
 	Producers Producers
 	Consumers Consumers
+	Transform Transform
 
 	// Phases follow one another without a gap. A last phase of kind Drain says
 	// how long to wait for what is still on its way; without one the wait is
@@ -44,6 +45,19 @@ type Spec struct {
 	// on as long as it was to, so that what was acknowledged is still read. For
 	// a target that died and came back. nil: never.
 	Curtail <-chan struct{}
+	// Watchful looks a hundred times a second, not ten times, whether records are
+	// still acknowledged: for runs whose target is made to fail.
+	Watchful bool
+	// Timeline is what the clients do beside sending and reading, by the clock.
+	Timeline []Action
+	// OnRelease is called as a Hold ends, before its group reads again. nil: nobody
+	// asks.
+	OnRelease func()
+	// Verify is asked once, after the drain. True: everything is read once more
+	// from where the log ended before the run, by nobody's group, so that the
+	// ledger also judges what had been read before the target died. It may take
+	// as long as the sending did. nil: never.
+	Verify func() bool
 	// SkipReadBack leaves records unread where there are no consumer groups.
 	// Otherwise they are read back once after the drain, for the ledger, which
 	// may take as long as the sending did.
@@ -93,6 +107,9 @@ type Payload struct {
 	// Compressibility is uncompressed size / compressed size, for Random: 1 is
 	// incompressible. 0: 1.
 	Compressibility float64
+	// Headers of each record, and the bytes of each one's value. Their keys are
+	// h0, h1, …
+	Headers, HeaderBytes int
 	// PoolBytes bounds the pool. 0: 32 MiB.
 	PoolBytes int64
 }
@@ -102,12 +119,20 @@ const (
 	Fixed     = "fixed"     // all Mean
 	Uniform   = "uniform"   // evenly between Min and Max
 	LogNormal = "lognormal" // around Mean, long tail, cut at Min and Max
+	Weighted  = "weighted"  // each of Weights as often as it says
 )
 
 // Size is a distribution of sizes in bytes.
 type Size struct {
 	Distribution   string // "": Fixed
 	Mean, Min, Max int    // Fixed uses Mean, Uniform uses Min and Max, LogNormal all three
+	Weights        []Weight
+}
+
+// Weight is a size and how often it comes, in relation to the others.
+type Weight struct {
+	Bytes int
+	Share float64
 }
 
 // Distributions of keys. Uniform is one too.
@@ -151,20 +176,63 @@ type Producers struct {
 	// is to go on for ever. Without Idempotent, a retry may double records, and
 	// the ledger will say so.
 	Retries int
+	// Transaction groups the records of a producer; kgo only, with Idempotent.
+	Transaction Transaction
+}
+
+// Transaction says how a producer's records are grouped. A record counts as
+// acknowledged when its transaction is committed.
+type Transaction struct {
+	Records int     // in each; 0: no transactions
+	Abort   float64 // share of them that is aborted, 0 to 1, by the seed
+}
+
+// Transform is consume-transform-produce, exactly once: workers read the run's
+// topics as a group, and write each record to the output topic of the same place
+// in the list and the same partition, in transactions that carry their offsets.
+// The run's consumers then read the outputs, and the ledger compares what was
+// acknowledged at the input with what they see there.
+type Transform struct {
+	Workers int     // 0: there is no transform
+	Outputs []Topic // as many as Topics, of as many partitions each
+	// Interval is how long a transaction gathers. 0: 100 ms.
+	Interval time.Duration
+	Abort    float64 // share of the transactions that is aborted, and done again
 }
 
 // Consumers are Groups, each of which reads everything once, by Members that
-// share the partitions among them. Members read partitions directly.
+// share the partitions among them.
 type Consumers struct {
 	Groups, Members int
-	MinBytes        int           // fetch.min.bytes; 0: 1
-	MaxWait         time.Duration // fetch.max.wait; 0: 500 ms
-	FetchBytes      int           // fetch.max.bytes; 0: 8 MiB
-	PartitionBytes  int           // max.partition.fetch.bytes; 0: 1 MiB
+	// Protocol is how members come by their partitions: one of Protocols. "":
+	// Direct.
+	Protocol string
+	// SessionTimeout is how long a group waits for a silent member. 0: 10 s.
+	SessionTimeout time.Duration
+	// Commit is how often members commit; 0: 1 s.
+	Commit time.Duration
+	// Committed leaves open and aborted transactions unread (read_committed).
+	Committed      bool
+	MinBytes       int           // fetch.min.bytes; 0: 1
+	MaxWait        time.Duration // fetch.max.wait; 0: 500 ms
+	FetchBytes     int           // fetch.max.bytes; 0: 8 MiB
+	PartitionBytes int           // max.partition.fetch.bytes; 0: 1 MiB
 	// Records makes the lean consumer decode every record of every batch; kgo
 	// always does.
 	Records bool
 }
+
+// Ways for members to come by their partitions.
+const (
+	Direct     = "direct"   // dealt out by the generator; nobody joins or leaves
+	Classic    = "classic"  // the group protocol: JoinGroup, SyncGroup, Heartbeat
+	ServerSide = "consumer" // the group protocol of KIP-848: ConsumerGroupHeartbeat
+)
+
+func (c Consumers) grouped() bool { return c.Protocol == Classic || c.Protocol == ServerSide }
+
+// Protocols names them.
+func Protocols() []string { return []string{Direct, Classic, ServerSide} }
 
 // PhaseKind is what a phase is for.
 type PhaseKind int
@@ -175,11 +243,16 @@ const (
 	Steady                  // load that counts
 	Pause                   // nothing new is sent
 	Drain                   // nothing new is sent until all is seen, at most Len; last
+	RampUp                  // load on its way to a speed, with figures of its own
+	Burst                   // load out of the ordinary, with figures of its own
 )
 
 func (k PhaseKind) String() string {
-	return [...]string{"warmup", "steady", "pause", "drain"}[k]
+	return [...]string{"warmup", "steady", "pause", "drain", "ramp", "burst"}[k]
 }
+
+// sends says that producers are at work in the phase.
+func (k PhaseKind) sends() bool { return k != Pause && k != Drain }
 
 // Phase is a stretch of the run.
 type Phase struct {
@@ -190,4 +263,17 @@ type Phase struct {
 	// loop, each producer sends as fast as the target takes it, and an event is
 	// intended to start when it does.
 	Pacer Pacer
+	// Producers is how many of the producers send, the first ones; 0: all.
+	Producers int
+	// Members is how many members each group has from the phase's begin on; 0: as
+	// many as before. It needs a group protocol.
+	Members int
+}
+
+// active is how many of n producers send in the phase.
+func (p Phase) active(n int) int {
+	if p.Producers > 0 {
+		return min(p.Producers, n)
+	}
+	return n
 }

@@ -28,12 +28,16 @@ type watch struct {
 
 	acked   int64 // records acknowledged so far
 	ackedAt int64 // ns at which that last grew, or nothing was waiting
+	gaps    []Gap
 }
 
 func newWatch(r *run, drivers []*driver) *watch {
 	w := &watch{r: r, drivers: drivers, meter: newMeter(), draining: make(chan struct{}), tick: time.Second / looks}
-	if len(r.parts)*len(drivers) > manyStreams {
+	switch {
+	case len(r.parts)*len(drivers) > manyStreams:
 		w.tick = time.Second
+	case r.spec.Watchful:
+		w.tick = watchfulTick
 	}
 	return w
 }
@@ -41,8 +45,15 @@ func newWatch(r *run, drivers []*driver) *watch {
 // looks is how often a second the watch looks at what changes between samples,
 // and with how many streams (producers × partitions) it is content with once.
 const (
-	looks       = 10
-	manyStreams = 1 << 12
+	looks        = 10
+	manyStreams  = 1 << 12
+	watchfulTick = 10 * time.Millisecond
+)
+
+// What counts as a gap, and how many of a run are kept.
+const (
+	longGap = 200 * time.Millisecond
+	maxGaps = 1000
 )
 
 // run returns once over is closed.
@@ -187,10 +198,18 @@ func (w *watch) look(now int64) {
 	ph.LagMax = max(ph.LagMax, w.lag())
 	acked := w.r.rec.acknowledged()
 	kind := ph.Phase.Kind
-	closedLoop := ph.Phase.Pacer == nil && (kind == Warmup || kind == Steady)
+	closedLoop := ph.Phase.Pacer == nil && kind.sends()
 	waiting := closedLoop || w.r.ledger.open() > 0 || w.backlog(now) > 0
 	if acked != w.acked || !waiting {
+		w.gap(now)
 		w.acked, w.ackedAt = acked, now
+	}
+}
+
+// gap notes a stretch in which records waited and none was acknowledged.
+func (w *watch) gap(now int64) {
+	if now-w.ackedAt >= int64(longGap) && w.ackedAt > 0 && len(w.gaps) < maxGaps {
+		w.gaps = append(w.gaps, Gap{time.Duration(w.ackedAt), time.Duration(now)})
 	}
 }
 
@@ -245,7 +264,7 @@ func (w *watch) leave() {
 func (w *watch) result() *Result {
 	res := &Result{
 		Started: w.r.start, Phases: w.begun, Stopped: w.stopped && w.err == nil,
-		Values: w.r.pool.stats(),
+		Values: w.r.pool.stats(), Gaps: w.gaps,
 	}
 	if w.cut > 0 {
 		res.Unsent = w.backlog(w.cut)
