@@ -20,7 +20,7 @@ func addOffsetsToTxn(c *call, req *kmsg.AddOffsetsToTxnRequest) (*kmsg.AddOffset
 		resp.ErrorCode = kerr.InvalidGroupID.Code
 		return resp, nil
 	}
-	if err := c.makeOffsetsTopic(); err != nil {
+	if err := c.makeStateTopic(offsetsTopic); err != nil {
 		c.log.Error("could not make the topic of the group coordinator", "err", err)
 	}
 	topic := c.view.Load().byName[offsetsTopic]
@@ -29,8 +29,8 @@ func addOffsetsToTxn(c *call, req *kmsg.AddOffsetsToTxnRequest) (*kmsg.AddOffset
 		return resp, nil
 	}
 	at := txn.Partition{Topic: offsetsTopic, Index: group.PartitionOf(req.Group, len(topic.partitions))}
-	resp.ErrorCode = fencedBefore(2, req.Version, codeOf(c.stepTxn(func(t *txns, now int64) (txn.Effects, error) {
-		return t.machine.Add(now, req.TransactionalID, req.ProducerID, req.ProducerEpoch, []txn.Partition{at})
+	resp.ErrorCode = fencedBefore(2, req.Version, codeOf(c.stepTxn(req.TransactionalID, func(m *txn.Machine, now int64) (txn.Effects, error) {
+		return m.Add(now, req.TransactionalID, req.ProducerID, req.ProducerEpoch, []txn.Partition{at})
 	})))
 	return resp, nil
 }

@@ -32,8 +32,8 @@ func addPartitionsToTxn(c *call, req *kmsg.AddPartitionsToTxnRequest) (*kmsg.Add
 	}
 	var code int16
 	if !missing {
-		code = fencedBefore(2, req.Version, codeOf(c.stepTxn(func(t *txns, now int64) (txn.Effects, error) {
-			return t.machine.Add(now, req.TransactionalID, req.ProducerID, req.ProducerEpoch, parts)
+		code = fencedBefore(2, req.Version, codeOf(c.stepTxn(req.TransactionalID, func(m *txn.Machine, now int64) (txn.Effects, error) {
+			return m.Add(now, req.TransactionalID, req.ProducerID, req.ProducerEpoch, parts)
 		})))
 	}
 	resp := kmsg.NewPtrAddPartitionsToTxnResponse()
@@ -61,13 +61,13 @@ func addPartitionsToTxn(c *call, req *kmsg.AddPartitionsToTxnRequest) (*kmsg.Add
 	return resp, nil
 }
 
-// stepTxn does a step of the transaction coordinator, if there is one.
-func (c *call) stepTxn(do func(t *txns, now int64) (txn.Effects, error)) error {
+// stepTxn does a step of the coordinator of a transactional id, if there is one.
+func (c *call) stepTxn(id string, do func(m *txn.Machine, now int64) (txn.Effects, error)) error {
 	t := c.txns.Load()
 	if t == nil {
 		return kerr.NotCoordinator
 	}
-	return t.step(func(now int64) (txn.Effects, error) { return do(t, now) })
+	return t.step(t.lane(id), do)
 }
 
 // codeOf is the code of one of Kafka's errors; 0: nil.

@@ -239,12 +239,8 @@ func (b *Broker) autoCreate(names []string) {
 				continue
 			}
 			seen[name] = true
-			if name == offsetsTopic {
-				records = append(records, b.newOffsetsTopic())
-				continue
-			}
-			if name == txnTopic {
-				records = append(records, b.newTxnTopic())
+			if internalTopic(name) {
+				records = append(records, b.newStateTopic(name))
 				continue
 			}
 			asked := kmsg.NewCreateTopicsRequestTopic()

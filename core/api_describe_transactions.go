@@ -22,9 +22,9 @@ func describeTransactions(c *call, req *kmsg.DescribeTransactionsRequest) (*kmsg
 			continue
 		}
 		var d txn.Description
-		err := c.stepTxn(func(t *txns, _ int64) (txn.Effects, error) {
+		err := c.stepTxn(id, func(m *txn.Machine, _ int64) (txn.Effects, error) {
 			var ok bool
-			if d, ok = t.machine.Describe(id); !ok {
+			if d, ok = m.Describe(id); !ok {
 				return txn.Effects{}, kerr.TransactionalIDNotFound
 			}
 			return txn.Effects{}, nil
@@ -61,14 +61,12 @@ func listTransactions(c *call, req *kmsg.ListTransactionsRequest) (*kmsg.ListTra
 			resp.UnknownStateFilters = append(resp.UnknownStateFilters, name)
 		}
 	}
-	if c.txns.Load() == nil {
+	t := c.txns.Load()
+	if t == nil {
 		return resp, nil // there are none
 	}
-	var list []txn.Description
-	resp.ErrorCode = codeOf(c.stepTxn(func(t *txns, _ int64) (txn.Effects, error) {
-		list = t.machine.List()
-		return txn.Effects{}, nil
-	}))
+	list, err := t.list()
+	resp.ErrorCode = codeOf(err)
 	now := c.now().UnixMilli()
 	for _, d := range list {
 		switch {

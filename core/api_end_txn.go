@@ -18,8 +18,8 @@ import (
 //     the epoch with each transaction, is not served.
 func endTxn(c *call, req *kmsg.EndTxnRequest) (*kmsg.EndTxnResponse, error) {
 	resp := kmsg.NewPtrEndTxnResponse()
-	resp.ErrorCode = fencedBefore(2, req.Version, codeOf(c.stepTxn(func(t *txns, now int64) (txn.Effects, error) {
-		return t.machine.End(now, req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit)
+	resp.ErrorCode = fencedBefore(2, req.Version, codeOf(c.stepTxn(req.TransactionalID, func(m *txn.Machine, now int64) (txn.Effects, error) {
+		return m.End(now, req.TransactionalID, req.ProducerID, req.ProducerEpoch, req.Commit)
 	})))
 	return resp, nil
 }

@@ -17,11 +17,11 @@ import (
 //   - A partition of __consumer_offsets that is offline: COORDINATOR_NOT_AVAILABLE.
 func findCoordinator(c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoordinatorResponse, error) {
 	if findCoordinatorIsSlow(c.Broker, req) {
-		make := c.makeOffsetsTopic
+		name := offsetsTopic
 		if req.CoordinatorType == coordinatesTransaction {
-			make = c.makeTxnTopic
+			name = txnTopic
 		}
-		if err := make(); err != nil {
+		if err := c.makeStateTopic(name); err != nil {
 			c.log.Error("could not make a coordinator's topic", "type", req.CoordinatorType, "err", err)
 		}
 	}
@@ -63,7 +63,7 @@ func (c *call) coordinatorOf(kind int8, key string) kmsg.FindCoordinatorResponse
 		out.Host, out.Port = c.advertised()
 	case coordinatesTransaction:
 		t := c.txns.Load()
-		if t == nil || t.partition(key).check(-1) != 0 {
+		if t == nil || t.lane(key).check(-1) != 0 {
 			out.ErrorCode = kerr.CoordinatorNotAvailable.Code
 			return out
 		}

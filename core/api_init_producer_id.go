@@ -61,8 +61,8 @@ func (c *call) initTransactional(req *kmsg.InitProducerIDRequest) (id int64, epo
 	// learn that now a new id is needed, and to get it.
 	for range 4 {
 		aborted := false
-		err = t.step(func(now int64) (fx txn.Effects, err error) {
-			id, epoch, fx, err = t.machine.Init(now, r)
+		err = t.step(t.lane(r.ID), func(m *txn.Machine, now int64) (fx txn.Effects, err error) {
+			id, epoch, fx, err = m.Init(now, r)
 			aborted = len(fx.Decisions) > 0
 			return fx, err
 		})

@@ -162,7 +162,8 @@ func legalTopicName(name string) bool {
 	return true
 }
 
-// internalTopic names the topics that coordinators keep their state in.
+// internalTopic names the topics that coordinators keep their state in: clients
+// may read them, and not write to them.
 func internalTopic(name string) bool {
 	return name == offsetsTopic || name == txnTopic
 }

@@ -40,7 +40,7 @@ type Broker struct {
 	port     int32
 
 	// Locks are taken in this order: changeMu, the store's, the coordinator's,
-	// partition.mu, txns.mu, partition.waitMu, deadlines.mu, netio's own.
+	// partition.mu, txnLane.mu, partition.waitMu, deadlines.mu, netio's own.
 	changeMu sync.Mutex // held while the metadata changes and partitions follow
 	view     atomic.Pointer[view]
 

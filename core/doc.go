@@ -28,7 +28,7 @@
 // for the partition), fetchSession.mu, deadlines.mu, netio's own. sessions.mu is
 // held alone. dataDir.mu is taken last and
 // holds nothing else. Reads take none.
-// txns.mu (transactions) is taken after partition.mu of any partition but those
+// txnLane.mu (transactions) is taken after partition.mu of any partition but those
 // of __transaction_state, and before theirs: a batch that begins a transaction
 // asks whether it may. Markers are written without it.
 //

@@ -28,7 +28,7 @@ func fuzzedBroker(dir string) func() (*Broker, error) {
 		cfg.Group.InitialDelay, cfg.Group.SessionMin, cfg.Group.SessionMax = 0, 0, 10*time.Millisecond
 		b, err := Start(context.Background(), cfg)
 		if err == nil {
-			err = b.makeOffsetsTopic()
+			err = b.makeStateTopic(offsetsTopic)
 		}
 		return b, err
 	})

@@ -1,11 +1,16 @@
 package core
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"millrace/core/group"
 	"millrace/diskio"
 )
 
@@ -42,13 +47,14 @@ func TestDecidedTransactionIsCarriedOut(t *testing.T) {
 	id, epoch := initTxn(p, "tx")
 	mustAdd(p, "tx", id, epoch, "t", 0, 1)
 	require.Zero(t, produceTxn(p, 9, "tx", id, epoch, 0, "t", 0, "a"))
-	x := b.txns.Load()
+	x := b.txns.Load().lane("tx")
 	x.mu.Lock()
 	fx, err := x.machine.End(time.Now().UnixMilli(), "tx", id, epoch, true)
 	require.NoError(t, err)
-	kept := x.append(fx.Records)
+	at, written := x.append(fx.Records)
 	x.mu.Unlock()
-	require.True(t, kept())
+	require.True(t, written)
+	require.Zero(t, x.hold(at))
 	require.Empty(t, committed(p, "t", 0, 1<<20), "no marker is written")
 
 	cfg.FS = fs.CrashClone(diskio.Crash{})
@@ -75,11 +81,42 @@ func TestTransactionStateDoesNotGrow(t *testing.T) {
 	mustAdd(p, "tx", id, epoch, "t", 0)
 	state := partitionAt(b, txnTopic, 0)
 	end := state.log.End()
-	require.Positive(t, b.txns.Load().rewrite(state))
+	x := b.txns.Load()
+	x.rewrite(x.lanes[0])
 	require.Equal(t, end, state.log.Start())
 	require.Equal(t, end+1, state.log.End())
 	stop(t, b)
 	p = dial(t, start(t, cfg))
 	require.Equal(t, "Ongoing", describeTxn(p, "tx").State)
 	require.Zero(t, endTransaction(p, "tx", id, epoch, true))
+}
+
+// TestOneFailedStatePartition: only the ids that it keeps lose their coordinator,
+// when it fails and at the next start.
+func TestOneFailedStatePartition(t *testing.T) {
+	cfg := onMemory(t, diskio.NewMem(), diskio.SyncEach)
+	b, err := Start(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.Error(t, b.Stop(context.Background()), "a partition is offline") })
+	p := dial(t, b)
+	createTopic(t, p, "t", 1)
+	var ids [2]string // by partition of __transaction_state
+	for i := 0; ids[0] == "" || ids[1] == ""; i++ {
+		id := fmt.Sprint("tx", i)
+		ids[group.PartitionOf(id, 2)] = id
+	}
+	bad, badEpoch := initTxn(p, ids[0])
+	good, goodEpoch := initTxn(p, ids[1])
+	mustAdd(p, ids[0], bad, badEpoch, "t", 0)
+	mustAdd(p, ids[1], good, goodEpoch, "t", 0)
+	partitionAt(b, txnTopic, 0).fail("test", errNotKept)
+	require.Equal(t, kerr.NotCoordinator.Code, endTransaction(p, ids[0], bad, badEpoch, true))
+	require.Zero(t, produceTxn(p, 9, ids[1], good, goodEpoch, 0, "t", 0, "a"))
+	require.Zero(t, endTransaction(p, ids[1], good, goodEpoch, true))
+	require.Equal(t, []string{"a"}, committed(p, "t", 0, 1<<20))
+	require.Equal(t, "CompleteCommit", describeTxn(p, ids[1]).State)
+	require.Equal(t, kerr.NotCoordinator.Code, describeTxn(p, ids[0]).ErrorCode)
+	listed := ask[*kmsg.ListTransactionsResponse](p, 1, kmsg.NewPtrListTransactionsRequest())
+	require.Zero(t, listed.ErrorCode)
+	require.Len(t, listed.TransactionStates, 1)
 }

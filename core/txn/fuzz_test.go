@@ -4,7 +4,7 @@ import "testing"
 
 // FuzzLoad: no record makes the machine fall over, then or in what follows.
 func FuzzLoad(f *testing.F) {
-	m := New(Defaults())
+	m := New(Defaults(), new(Budget))
 	_, _, fx, err := m.Init(1, InitRequest{ID: "a", Timeout: 1, Producer: noProducer, Epoch: noEpoch, NewID: 1})
 	if err != nil {
 		f.Fatal(err)
@@ -15,7 +15,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add(fx.Records[0].Key, fx.Records[0].Value)
 	f.Fuzz(func(t *testing.T, key, value []byte) {
-		m := New(Defaults())
+		m := New(Defaults(), new(Budget))
 		if m.Load(key, value) != nil {
 			return
 		}

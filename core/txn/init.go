@@ -81,7 +81,7 @@ func (m *Machine) init(now int64, r InitRequest) (int64, int16, error) {
 
 // initNew is the first that is heard of an id.
 func (m *Machine) initNew(now int64, r InitRequest) (int64, int16, error) {
-	if m.bytes+int64(idCost+len(r.ID)) > m.cfg.MaxBytes {
+	if m.budget.bytes.Load()+int64(idCost+len(r.ID)) > m.cfg.MaxBytes {
 		return noProducer, noEpoch, kerr.PolicyViolation
 	}
 	if r.NewID < 0 {

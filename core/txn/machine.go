@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -104,18 +105,24 @@ func (t *transaction) decision() Decision {
 // deciding: the outcome is written down and the markers are on their way.
 func (t *transaction) deciding() bool { return t.state == PrepareCommit || t.state == PrepareAbort }
 
-// Machine is every transactional id. Calls must not overlap. Errors are Kafka's
+// Machine is a set of transactional ids. Calls must not overlap. Errors are Kafka's
 // (kerr), but for ErrNeedsID; a step that answers one has no effects unless it
 // says so.
 type Machine struct {
-	cfg   Config
-	txns  map[string]*transaction
-	bytes int64
-	fx    Effects
+	cfg    Config
+	txns   map[string]*transaction
+	budget *Budget
+	fx     Effects
 }
 
+// Budget counts the memory of all machines that share it, against
+// transactions.max.bytes. The zero value is ready.
+type Budget struct{ bytes atomic.Int64 }
+
 // New makes a machine without ids.
-func New(cfg Config) *Machine { return &Machine{cfg: cfg, txns: map[string]*transaction{}} }
+func New(cfg Config, budget *Budget) *Machine {
+	return &Machine{cfg: cfg, txns: map[string]*transaction{}, budget: budget}
+}
 
 // What one id and one partition cost, about.
 const (
@@ -128,19 +135,19 @@ func costOf(p Partition) int64 { return int64(partitionCost + len(p.Topic)) }
 func (m *Machine) create(id string) *transaction {
 	t := &transaction{id: strings.Clone(id), producer: noProducer, previous: noProducer, epoch: noEpoch, last: noEpoch, started: -1}
 	m.txns[t.id] = t
-	m.bytes += int64(idCost + len(id))
+	m.budget.bytes.Add(int64(idCost + len(id)))
 	return t
 }
 
 func (m *Machine) forget(t *transaction) {
 	m.clear(t)
-	m.bytes -= int64(idCost + len(t.id))
+	m.budget.bytes.Add(-int64(idCost + len(t.id)))
 	delete(m.txns, t.id)
 }
 
 func (m *Machine) clear(t *transaction) {
 	for p := range t.parts {
-		m.bytes -= costOf(p)
+		m.budget.bytes.Add(-costOf(p))
 	}
 	t.parts = nil
 }
@@ -152,7 +159,7 @@ func (m *Machine) add(t *transaction, p Partition) {
 	if _, ok := t.parts[p]; !ok {
 		p.Topic = strings.Clone(p.Topic)
 		t.parts[p] = struct{}{}
-		m.bytes += costOf(p)
+		m.budget.bytes.Add(costOf(p))
 	}
 }
 
@@ -188,7 +195,7 @@ func (m *Machine) Add(now int64, id string, producer int64, epoch int16, parts [
 	if !fresh {
 		return Effects{}, nil
 	}
-	if m.bytes+cost > m.cfg.MaxBytes {
+	if m.budget.bytes.Load()+cost > m.cfg.MaxBytes {
 		return Effects{}, kerr.PolicyViolation
 	}
 	if t.state != Ongoing {

@@ -109,7 +109,7 @@ func (w *world) decided(ds []Decision) {
 }
 
 func (w *world) restart() {
-	w.s.m, w.s.due, w.told = New(w.s.cfg), map[string]Decision{}, map[string][]Partition{}
+	w.s.m, w.s.due, w.told = New(w.s.cfg, new(Budget)), map[string]Decision{}, map[string][]Partition{}
 	for _, r := range w.s.log {
 		require.NoError(w.t, w.s.m.Load(r.Key, r.Value))
 	}

@@ -95,14 +95,11 @@ func (m *Machine) Load(key, value []byte) error {
 	return nil
 }
 
-// Rewrite is a record of every id for which its partition is asked: all that the
-// records before them have said.
-func (m *Machine) Rewrite(wanted func(id string) bool) []Record {
-	var out []Record
+// Rewrite is a record of every id: all that the records before them have said.
+func (m *Machine) Rewrite() []Record {
+	out := make([]Record, 0, len(m.txns))
 	for _, t := range m.sorted() {
-		if wanted(t.id) {
-			out = append(out, recordOf(t))
-		}
+		out = append(out, recordOf(t))
 	}
 	return out
 }

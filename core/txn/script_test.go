@@ -41,7 +41,7 @@ type script struct {
 }
 
 func newScript(cfg Config) *script {
-	return &script{m: New(cfg), cfg: cfg, nextID: 1, due: map[string]Decision{}}
+	return &script{m: New(cfg, new(Budget)), cfg: cfg, nextID: 1, due: map[string]Decision{}}
 }
 
 func runScript(t *testing.T, path string) {
@@ -120,7 +120,7 @@ func (s *script) run(t *testing.T, command string) string {
 		s.now += number("ms")
 		fx = s.m.Tick(s.now)
 	case "restart":
-		s.m, s.due = New(s.cfg), map[string]Decision{}
+		s.m, s.due = New(s.cfg, new(Budget)), map[string]Decision{}
 		for _, r := range s.log {
 			require.NoError(t, s.m.Load(r.Key, r.Value))
 		}
