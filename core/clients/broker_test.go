@@ -50,6 +50,11 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
+	defer dismiss()
+	if err := enrol(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if os.Getenv("MILLRACE_BROKER") != "" {
 		return m.Run()
 	}
@@ -97,7 +102,7 @@ func shared(t *testing.T) string {
 	if addr := os.Getenv("MILLRACE_BROKER"); addr != "" {
 		return addr
 	}
-	common.once.Do(func() { common.broker, common.err = start(common.dir) })
+	common.once.Do(func() { common.broker, common.err = start(common.dir, "--set", "group.initial.rebalance.delay.ms=0") })
 	require.NoError(t, common.err)
 	return common.broker.addr
 }
