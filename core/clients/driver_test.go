@@ -27,8 +27,9 @@ import (
 // installed is what MILLRACE_CLIENTS holds.
 type installed struct {
 	Drivers []*driver
-	// Kafka is Apache Kafka's own programs, by version: a directory of jars.
-	Kafka []struct{ Version, Jars string }
+	// Kafka is Apache Kafka's own programs, by version: the jars as a class path,
+	// and the directory with the classes of core/clients/java.
+	Kafka []struct{ Version, Jars, Classes string }
 }
 
 var extras installed
