@@ -8,19 +8,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeGroups, versions 0 to 6. An unknown group is Dead without an error;
-// from 6 on it is GROUP_ID_NOT_FOUND with a message besides.
+// DescribeGroups, versions 0 to 6. An unknown group, or one of the type consumer,
+// is Dead without an error; from 6 on it is GROUP_ID_NOT_FOUND with a message
+// besides.
 func (s *shard) describe(req *Request, body *kmsg.DescribeGroupsRequest) {
 	r := kmsg.NewPtrDescribeGroupsResponse()
 	r.Version = body.Version
 	for _, id := range body.Groups {
 		rg := kmsg.NewDescribeGroupsResponseGroup()
 		rg.Group, rg.State = id, string(Dead)
-		if g := s.groups[id]; g != nil {
+		switch g := s.groups[id]; {
+		case g != nil && g.consumer == nil:
 			g.describe(&rg)
-		} else if body.Version >= 6 {
-			rg.ErrorCode = kerr.GroupIDNotFound.Code
-			rg.ErrorMessage = textOrNil("Group " + id + " not found.")
+		case body.Version >= 6:
+			rg.ErrorCode, rg.ErrorMessage = kerr.GroupIDNotFound.Code, textOrNil("Group "+id+" not found.")
+			if g != nil {
+				rg.ErrorMessage = textOrNil("Group " + id + " is not a classic group.")
+			}
 		}
 		r.Groups = append(r.Groups, rg)
 	}
@@ -51,9 +55,13 @@ func (s *shard) list(req *Request, body *kmsg.ListGroupsRequest) {
 	r := kmsg.NewPtrListGroupsResponse()
 	r.Version = body.Version
 	for _, g := range s.sorted() {
-		if matches(body.StatesFilter, string(g.state)) && matches(body.TypesFilter, "classic") {
+		kind, state, protocolType := "classic", g.state, g.protocolType
+		if g.consumer != nil {
+			kind, state, protocolType = "consumer", g.consumer.state(), consumerProtocol
+		}
+		if matches(body.StatesFilter, string(state)) && matches(body.TypesFilter, kind) {
 			r.Groups = append(r.Groups, kmsg.ListGroupsResponseGroup{
-				Group: g.id, ProtocolType: g.protocolType, GroupState: string(g.state), GroupType: "classic",
+				Group: g.id, ProtocolType: protocolType, GroupState: string(state), GroupType: kind,
 			})
 		}
 	}
@@ -76,15 +84,19 @@ func (s *shard) deleteGroups(req *Request, body *kmsg.DeleteGroupsRequest) {
 		switch g := s.groups[id]; {
 		case g == nil:
 			rg.ErrorCode = kerr.GroupIDNotFound.Code
-		case g.state != Empty:
+		case !g.empty():
 			rg.ErrorCode = kerr.NonEmptyGroup.Code
 		default:
 			g.offsets.each(func(topic string, partition int32, _ committed) {
 				s.emit(offsetTombstone(id, topic, partition))
 			})
-			s.emit(groupTombstone(id))
-			s.forget(g)
+			for _, p := range s.heldFor(id) {
+				if _, ok := g.offsets[p.topic][p.partition]; !ok {
+					s.emit(offsetTombstone(id, p.topic, p.partition))
+				}
+			}
 			s.dropHeld(id)
+			s.bury(g)
 		}
 		r.Groups = append(r.Groups, rg)
 	}

@@ -17,6 +17,8 @@ type Config struct {
 	InitialDelay time.Duration
 	MaxMembers   int
 
+	Consumer ConsumerConfig
+
 	MetadataMax       int64 // of one committed offset, in UTF-16 units as Kafka counts
 	RetentionMinutes  int
 	RetentionInterval time.Duration
@@ -39,6 +41,13 @@ func Defaults() Config {
 		InitialDelay: 3 * time.Second,
 		MaxMembers:   math.MaxInt32,
 
+		Consumer: ConsumerConfig{
+			Protocols: "classic,consumer",
+			Session:   45 * time.Second, SessionMin: 45 * time.Second, SessionMax: 60 * time.Second,
+			Heartbeat: 5 * time.Second, HeartbeatMin: 5 * time.Second, HeartbeatMax: 15 * time.Second,
+			MaxMembers: math.MaxInt32, Assignors: "uniform,range", Migration: MigrateBoth,
+		},
+
 		MetadataMax:       4096,
 		RetentionMinutes:  7 * 24 * 60,
 		RetentionInterval: 10 * time.Minute,
@@ -58,6 +67,7 @@ func (c *Config) Register(s *knob.Set) {
 	s.Duration(&c.SessionMax, "group.max.session.timeout.ms", "longest session timeout a group member may ask for", knob.Within(0, math.MaxInt32*time.Millisecond))
 	s.Duration(&c.InitialDelay, "group.initial.rebalance.delay.ms", "how long an empty group waits for more members before its first rebalance", knob.Within(0, math.MaxInt32*time.Millisecond))
 	s.Int(&c.MaxMembers, "group.max.size", "most members of one group", knob.Range(1, math.MaxInt32))
+	c.Consumer.register(s)
 	s.Bytes(&c.MetadataMax, "offset.metadata.max.bytes", "longest metadata of one committed offset", knob.Range(0, math.MaxInt16/3)) // 3 UTF-8 bytes a unit still fit a record
 	s.Int(&c.RetentionMinutes, "offsets.retention.minutes", "how long the offsets of an empty group, or of a topic no longer subscribed to, are kept", knob.Range(1, math.MaxInt32))
 	s.Duration(&c.RetentionInterval, "offsets.retention.check.interval.ms", "how often offsets past their retention are looked for", knob.Within(time.Millisecond, 365*24*time.Hour))

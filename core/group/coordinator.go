@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf16"
 
@@ -30,7 +31,12 @@ type Coordinator struct {
 	clock  Clock
 	budget *budget
 	shards []*lane
+
+	metadata atomic.Pointer[Metadata]
 }
+
+// SetMetadata says what topics there are from now on, and how groups are set.
+func (c *Coordinator) SetMetadata(m Metadata) { c.metadata.Store(&m) }
 
 // lane is a shard with its lock, its timer, and the queue of its replies.
 type lane struct {
@@ -113,7 +119,7 @@ func (c *Coordinator) Loaded(partition int32) {
 	defer l.mu.Unlock()
 	if l.status == loading {
 		l.status = running
-		now := c.clock.Now()
+		now := l.moment()
 		l.carryOut(now, l.shard.loaded(now))
 		for _, topic := range l.gone {
 			l.carryOut(now, l.shard.topicDeleted(now, topic))
@@ -154,7 +160,7 @@ func (c *Coordinator) Rewrite(partition int32, done func(error)) bool {
 		done(nil) // nothing is all there is to say
 		return true
 	}
-	l.carryOutThen(c.clock.Now(), fx, done)
+	l.carryOutThen(l.moment(), fx, done)
 	return true
 }
 
@@ -166,7 +172,7 @@ func (c *Coordinator) TopicDeleted(topic string) {
 		case loading:
 			l.gone = append(l.gone, topic)
 		case running:
-			now := c.clock.Now()
+			now := l.moment()
 			l.carryOut(now, l.shard.topicDeleted(now, topic))
 		}
 		l.mu.Unlock()
@@ -181,6 +187,15 @@ func (c *Coordinator) Close() {
 	}
 }
 
+// moment is now, of which the shard is told what topics there are. Called with mu
+// held.
+func (l *lane) moment() time.Time {
+	if m := l.c.metadata.Load(); m != nil {
+		l.shard.metadata = *m
+	}
+	return l.c.clock.Now()
+}
+
 // serve is one request whose groups all live in this lane.
 func (l *lane) serve(req *Request) {
 	l.mu.Lock()
@@ -193,7 +208,7 @@ func (l *lane) serve(req *Request) {
 				return
 			}
 		}
-		now := l.c.clock.Now()
+		now := l.moment()
 		l.carryOut(now, l.shard.step(now, req))
 	case loading:
 		code := kerr.CoordinatorLoadInProgress.Code
@@ -253,7 +268,7 @@ func (l *lane) ring() {
 		return
 	}
 	l.rings = time.Time{}
-	now := l.c.clock.Now()
+	now := l.moment()
 	l.carryOut(now, l.shard.tick(now))
 }
 

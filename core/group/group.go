@@ -56,7 +56,11 @@ type group struct {
 	delay     time.Duration // of the put-off under way
 	delayLeft time.Duration
 
-	// kept is the value of the group's last record; nil: there is none.
+	// consumer makes the group one of the type consumer; all above is then as in
+	// an Empty group that nobody ever joined. nil: the group is a classic one.
+	consumer *consumerGroup
+
+	// kept is the value of a classic group's last record; nil: there is none.
 	kept []byte
 
 	joinTimer timer // ends PreparingRebalance
@@ -230,6 +234,14 @@ func (g *group) dropPending(id string) {
 	}
 }
 
+// empty: the group has no members.
+func (g *group) empty() bool {
+	if g.consumer != nil {
+		return len(g.consumer.members) == 0
+	}
+	return g.state == Empty
+}
+
 // accepts: the group could have such a member beside those it has.
 func (g *group) accepts(protocolType string, asked []kmsg.JoinGroupRequestProtocol) bool {
 	if g.state == Empty {
@@ -300,6 +312,10 @@ func (g *group) learnTopics() {
 
 // subscribes: a member may be reading topic.
 func (g *group) subscribes(topic string) bool {
+	if g.consumer != nil {
+		_, ok := g.consumer.subscribed()[topic]
+		return ok
+	}
 	if g.topics == nil {
 		return g.protocolType == consumerProtocol
 	}

@@ -72,6 +72,13 @@ func (s *shard) join(req *Request, body *kmsg.JoinGroupRequest) {
 		s.writeDown(g)
 	}
 	switch {
+	case g.consumer != nil && !g.empty():
+		s.joinConsumer(req, body, g)
+		return
+	case g.consumer != nil:
+		s.toClassic(g)
+	}
+	switch {
 	case g.full(body.MemberID) || !g.roomFor(g.cost(req, body)):
 		s.kick(g, body.MemberID)
 		s.refuseJoin(req, "", kerr.GroupMaxSizeReached)

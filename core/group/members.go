@@ -22,6 +22,9 @@ func (s *shard) beat(body *kmsg.HeartbeatRequest) error {
 	if g == nil {
 		return kerr.UnknownMemberID
 	}
+	if g.consumer != nil {
+		return s.beatClassic(body, g.consumer)
+	}
 	if err := g.check(body.MemberID, body.InstanceID); err != nil {
 		return err
 	}
@@ -52,6 +55,9 @@ func (s *shard) leave(req *Request, body *kmsg.LeaveGroupRequest) {
 	}
 	g := s.groups[body.Group]
 	left := false
+	if g != nil && g.consumer != nil {
+		r.Members, leaving = s.leaveConsumers(g.consumer, leaving), nil
+	}
 	for i := range leaving {
 		l := &leaving[i]
 		err := error(kerr.UnknownMemberID)

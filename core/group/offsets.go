@@ -144,6 +144,9 @@ func (s *shard) committer(body *kmsg.OffsetCommitRequest) (*group, error) {
 		}
 		return s.create(body.Group, s.now.UnixMilli()), nil
 	}
+	if g.consumer != nil {
+		return g, g.consumer.mayCommit(body.MemberID, body.Generation, body.Version)
+	}
 	switch {
 	case unmanaged && g.state == Empty:
 		return g, nil
@@ -201,6 +204,13 @@ func (s *shard) fetch(req *Request, body *kmsg.OffsetFetchRequest) {
 			a := &body.Groups[i]
 			rg := kmsg.NewOffsetFetchResponseGroup()
 			rg.Group = a.Group
+			if g := s.groups[a.Group]; g != nil && g.consumer != nil && (a.MemberID != nil || a.MemberEpoch >= 0) {
+				if err := g.consumer.inEpoch(textOf(a.MemberID), a.MemberEpoch); err != nil {
+					rg.ErrorCode = codeOf(err)
+					r.Groups = append(r.Groups, rg)
+					continue
+				}
+			}
 			rg.Topics = s.fetchGroup(a.Group, a.Topics, body.RequireStable)
 			r.Groups = append(r.Groups, rg)
 		}
@@ -271,7 +281,7 @@ func (s *shard) deleteOffsets(req *Request, body *kmsg.OffsetDeleteRequest) {
 		err = kerr.InvalidGroupID
 	case g == nil:
 		err = kerr.GroupIDNotFound
-	case g.state != Empty && g.protocolType != consumerProtocol:
+	case g.consumer == nil && g.state != Empty && g.protocolType != consumerProtocol:
 		// Its members' subscriptions cannot be read.
 		err = kerr.NonEmptyGroup
 	}
@@ -325,12 +335,46 @@ func (s *shard) expireOffsets() {
 				}
 			})
 		}
-		if g.state == Empty && len(g.offsets) == 0 && len(g.pending) == 0 {
-			s.emit(groupTombstone(g.id))
-			s.forget(g)
+		if g.empty() && len(g.offsets) == 0 && len(g.pending) == 0 {
+			s.bury(g)
 		}
 	}
 	s.timers.set(&s.expiry, s.now.Add(s.cfg.RetentionInterval))
+}
+
+// bury emits that a group without members is no more, and forgets it.
+func (s *shard) bury(g *group) {
+	if g.consumer != nil {
+		s.out.records = append(s.out.records, g.consumer.tombstones()...)
+	} else {
+		s.emit(groupTombstone(g.id))
+	}
+	s.forget(g)
+}
+
+// mayCommit: a member commits in its epoch. Who speaks the consumer protocol has to
+// speak a version that knows of epochs. Without members anybody may.
+func (c *consumerGroup) mayCommit(id string, epoch int32, version int16) error {
+	if epoch < 0 && len(c.members) == 0 {
+		return nil
+	}
+	if m := c.members[id]; m != nil && m.classic == nil && version < 9 {
+		return kerr.UnsupportedVersion
+	}
+	return c.inEpoch(id, epoch)
+}
+
+func (c *consumerGroup) inEpoch(id string, epoch int32) error {
+	m := c.members[id]
+	switch {
+	case m == nil:
+		return kerr.UnknownMemberID
+	case m.epoch == epoch:
+		return nil
+	case m.classic != nil:
+		return kerr.IllegalGeneration
+	}
+	return kerr.StaleMemberEpoch
 }
 
 // stale: the offset is past its retention. That runs from the commit; in a
@@ -339,7 +383,7 @@ func (s *shard) expireOffsets() {
 func (g *group) stale(topic string, o committed) bool {
 	from := o.at
 	switch {
-	case g.protocolType == "":
+	case g.protocolType == "": // or of the type consumer
 	case g.state == Empty:
 		if g.since >= 0 {
 			from = g.since

@@ -34,9 +34,9 @@ type Record struct {
 //	                       ( memberId string · groupInstanceId string? · clientId string · clientHost string ·
 //	                         rebalanceTimeout int32 · sessionTimeout int32 · subscription bytes · assignment bytes )
 //
-// Read are all versions that Kafka reads: keys 0 and 1, values 0 to 4. Keys 3
-// and above (consumer groups of the newer protocol, share groups) are passed
-// over.
+// Read are all versions that Kafka reads: keys 0 and 1, values 0 to 4. Groups of
+// the type consumer are kept as consumer_record.go has it. Keys that neither knows
+// (share groups, streams groups) are passed over.
 const (
 	keyOffset        = 1
 	keyGroup         = 2
@@ -99,7 +99,10 @@ func (s *shard) writeDown(g *group) {
 // that is being rebalanced, the generation before.
 func (s *shard) rewrite() effects {
 	for _, g := range s.sorted() {
-		if g.kept != nil {
+		switch {
+		case g.consumer != nil:
+			s.out.records = append(s.out.records, g.consumer.records()...)
+		case g.kept != nil:
 			s.emit(Record{Key: groupKey(g.id), Value: g.kept})
 		}
 		g.offsets.each(func(topic string, partition int32, o committed) {
@@ -120,6 +123,8 @@ func (s *shard) load(key, value []byte) error {
 		return s.loadOffset(-1, key, value)
 	case v == keyGroup:
 		return s.loadGroup(key, value)
+	case v >= uint16(keyConsumerGroup) && v <= uint16(keyCurrent), v == uint16(keyRegex):
+		return s.loadConsumer(int16(v), key, value)
 	}
 	return nil
 }
@@ -135,6 +140,7 @@ func (s *shard) loadOffset(producer int64, key, value []byte) error {
 		if g != nil {
 			g.dropOffset(k.Topic, k.Partition)
 		}
+		s.dropHeldOffset(k.Group, k.Topic, k.Partition)
 		return nil
 	}
 	v := kmsg.NewOffsetCommitValue()
@@ -166,10 +172,14 @@ func (s *shard) loadGroup(key, value []byte) error {
 	}
 	old := s.groups[k.Group]
 	if value == nil {
-		if old != nil {
+		// Its offsets end one by one: they stay where only its type changes.
+		switch {
+		case old == nil || old.consumer != nil:
+		case len(old.offsets) > 0:
+			s.shed(old)
+		default:
 			s.forget(old)
 		}
-		s.dropHeld(k.Group)
 		return nil
 	}
 	v := kmsg.NewGroupMetadataValue()

@@ -62,6 +62,15 @@ func Refusal(body kmsg.Request, code int16) kmsg.Response {
 			rg.Group, rg.ErrorCode = id, code
 			r.Groups = append(r.Groups, rg)
 		}
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		resp.(*kmsg.ConsumerGroupHeartbeatResponse).ErrorCode = code
+	case *kmsg.ConsumerGroupDescribeRequest:
+		r := resp.(*kmsg.ConsumerGroupDescribeResponse)
+		for _, id := range b.Groups {
+			rg := kmsg.NewConsumerGroupDescribeResponseGroup()
+			rg.Group, rg.ErrorCode = id, code
+			r.Groups = append(r.Groups, rg)
+		}
 	default:
 		panic(fmt.Sprintf("BUG: %T is no request of the group coordinator", body))
 	}

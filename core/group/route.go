@@ -38,6 +38,10 @@ func (c *Coordinator) Handle(req *Request) {
 		c.deleteGroups(req, body)
 	case *kmsg.ListGroupsRequest:
 		c.listGroups(req, body)
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		c.lane(body.Group).serve(req)
+	case *kmsg.ConsumerGroupDescribeRequest:
+		c.describeConsumers(req, body)
 	default:
 		panic(fmt.Sprintf("BUG: %T is no request of the group coordinator", body))
 	}
@@ -108,6 +112,20 @@ func (c *Coordinator) describeGroups(req *Request, body *kmsg.DescribeGroupsRequ
 		all.Version = body.Version
 		for _, r := range rs {
 			all.Groups = append(all.Groups, r.(*kmsg.DescribeGroupsResponse).Groups...)
+		}
+		return all
+	})
+}
+
+func (c *Coordinator) describeConsumers(req *Request, body *kmsg.ConsumerGroupDescribeRequest) {
+	lanes, parts := c.split(body.Groups, func(i int) kmsg.Request {
+		return &kmsg.ConsumerGroupDescribeRequest{Version: body.Version, Groups: body.Groups[i : i+1]}
+	})
+	c.scatter(req, lanes, parts, func(rs []kmsg.Response) kmsg.Response {
+		all := kmsg.NewPtrConsumerGroupDescribeResponse()
+		all.Version = body.Version
+		for _, r := range rs {
+			all.Groups = append(all.Groups, r.(*kmsg.ConsumerGroupDescribeResponse).Groups...)
 		}
 		return all
 	})

@@ -48,11 +48,12 @@ type shard struct {
 	budget *budget
 	newID  func() string // unique part of a member id
 
-	now    time.Time
-	groups map[string]*group
-	timers timers
-	expiry timer // next look for offsets past their retention
-	out    effects
+	now      time.Time
+	metadata Metadata // as it is now
+	groups   map[string]*group
+	timers   timers
+	expiry   timer // next look for offsets past their retention
+	out      effects
 
 	// held are the offsets that transactions have brought and not yet ended, by
 	// producer and group.
@@ -61,7 +62,7 @@ type shard struct {
 }
 
 func newShard(cfg *Config, b *budget, newID func() string) *shard {
-	s := &shard{cfg: cfg, budget: b, newID: newID, groups: map[string]*group{}}
+	s := &shard{cfg: cfg, budget: b, newID: newID, metadata: nothing{}, groups: map[string]*group{}}
 	s.expiry.fire = s.expireOffsets
 	return s
 }
@@ -71,6 +72,10 @@ func (s *shard) loaded(now time.Time) effects {
 	s.now = now
 	s.timers.set(&s.expiry, now.Add(s.cfg.RetentionInterval))
 	for _, g := range s.sorted() {
+		if g.consumer != nil {
+			s.loadedConsumer(g.consumer)
+			continue
+		}
 		for _, m := range g.members {
 			s.heard(m)
 		}
@@ -132,6 +137,10 @@ func (s *shard) handle(req *Request) {
 		s.list(req, body)
 	case *kmsg.DeleteGroupsRequest:
 		s.deleteGroups(req, body)
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		s.consumerHeartbeat(req, body)
+	case *kmsg.ConsumerGroupDescribeRequest:
+		s.describeConsumers(req, body)
 	default:
 		panic(fmt.Sprintf("BUG: %T is no request of the group coordinator", body))
 	}
@@ -179,6 +188,11 @@ func (s *shard) forget(g *group) {
 	}
 	for _, p := range g.pending {
 		s.timers.stop(&p.timer)
+	}
+	if g.consumer != nil {
+		for _, m := range g.consumer.members {
+			m.stopTimers()
+		}
 	}
 	g.grow(-g.bytes)
 	s.budget.groups.Add(-1)

@@ -14,6 +14,10 @@ func (s *shard) sync(req *Request, body *kmsg.SyncGroupRequest) {
 		return
 	}
 	g := s.groups[body.Group]
+	if g.consumer != nil {
+		s.syncConsumer(req, body, g)
+		return
+	}
 	m := g.byID[body.MemberID]
 	switch g.state {
 	case PreparingRebalance:
@@ -41,8 +45,11 @@ func (s *shard) checkSync(body *kmsg.SyncGroupRequest) error {
 		return kerr.InvalidGroupID
 	}
 	g := s.groups[body.Group]
-	if g == nil || g.state == Empty {
+	if g == nil || g.empty() {
 		return kerr.UnknownMemberID
+	}
+	if g.consumer != nil {
+		return nil // syncConsumer goes on
 	}
 	if err := g.check(body.MemberID, body.InstanceID); err != nil {
 		return err

@@ -1,7 +1,9 @@
 package group
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,8 +77,14 @@ func (s *shard) mayCommitTxn(body *kmsg.TxnOffsetCommitRequest) error {
 		return nil
 	case g == nil:
 		return kerr.IllegalGeneration
-	case body.Generation < 0 && g.state == Empty:
+	case body.Generation < 0 && g.empty():
 		return nil
+	case g.consumer != nil:
+		err := g.consumer.inEpoch(body.MemberID, body.Generation)
+		if err == kerr.StaleMemberEpoch {
+			err = kerr.IllegalGeneration // the version knows nothing of epochs
+		}
+		return err
 	}
 	if err := g.check(body.MemberID, body.InstanceID); err != nil {
 		return err
@@ -120,6 +128,36 @@ func (s *shard) release(producer int64, group string) {
 	delete(s.held[producer], group)
 	if len(s.held[producer]) == 0 {
 		delete(s.held, producer)
+	}
+}
+
+// heldFor are the offsets of a group that transactions hold, each once.
+func (s *shard) heldFor(group string) []place {
+	var ps []place
+	for p := range s.unstable(group) {
+		ps = append(ps, p)
+	}
+	slices.SortFunc(ps, func(a, b place) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), int(a.partition)-int(b.partition))
+	})
+	return ps
+}
+
+// dropHeldOffset: what transactions would bring for one partition is no more.
+func (s *shard) dropHeldOffset(group, topic string, partition int32) {
+	for producer, of := range s.held {
+		o, ok := of[group][topic][partition]
+		if !ok {
+			continue
+		}
+		s.budget.bytes.Add(-o.size(group, topic))
+		delete(of[group][topic], partition)
+		if len(of[group][topic]) == 0 {
+			delete(of[group], topic)
+		}
+		if len(of[group]) == 0 {
+			s.release(producer, group)
+		}
 	}
 }
 
