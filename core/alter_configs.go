@@ -77,6 +77,8 @@ func (b *Broker) alterOne(image *meta.Image, a alteration) (meta.Record, *fault)
 		return b.alterTopic(image, a)
 	case kmsg.ConfigResourceTypeBroker:
 		return nil, b.refuseBrokerConfig(a)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return b.alterGroup(image, a)
 	case kmsg.ConfigResourceTypeUnknown:
 		return nil, faultf(kerr.InvalidRequest, "Unknown resource type: %d", a.kind)
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeConfigs, v1 to v4: the settings of topics and of this broker.
+// DescribeConfigs, v1 to v4: the settings of topics, of groups and of this broker.
 //
 //   - A topic's settings come from the topic, else from the broker's start, else
 //     from the default; the synonyms, when asked for, are these in that order.
@@ -61,6 +61,8 @@ func (b *Broker) configsOf(r *kmsg.DescribeConfigsRequestResource) ([]setting, *
 			return nil, faultf(kerr.InvalidRequest, "Unexpected broker id, expected %d or empty string, but received %s", b.node, r.ResourceName)
 		}
 		return b.brokerListing(), nil
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return b.groupListing(r.ResourceName)
 	}
 	return nil, faultf(kerr.InvalidRequest, "Unsupported resource type: %s", fmt.Sprint(r.ResourceType))
 }

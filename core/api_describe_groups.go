@@ -6,7 +6,7 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 //
 //   - v3 tells what the client may do with a group, when asked to; without ACLs,
 //     all. v4 tells group.instance.id.
-//   - Unknown: the state Dead and no error up to v5; v6 says GROUP_ID_NOT_FOUND,
+//   - Unknown, or of the type consumer: the state Dead and no error up to v5; v6 says GROUP_ID_NOT_FOUND,
 //     and has words for it.
 //   - Metadata of members is told of Stable groups only: before, it is not
 //     settled which of it counts.

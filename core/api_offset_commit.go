@@ -13,6 +13,9 @@ import (
 //   - v2 to v4 may say how long the commit is to be kept. v6 brings leader
 //     epochs, v7 group.instance.id. From v9 on an unknown group is
 //     GROUP_ID_NOT_FOUND, before ILLEGAL_GENERATION.
+//   - In a group of the type consumer the generation is the member's epoch, and one
+//     that is not is STALE_MEMBER_EPOCH; before v9 such members get
+//     UNSUPPORTED_VERSION.
 //   - No member and no generation: a consumer that manages its partitions
 //     itself. It is heard while the group has no members (UNKNOWN_MEMBER_ID
 //     otherwise), and makes the group if need be.

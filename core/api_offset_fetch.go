@@ -14,7 +14,8 @@ import (
 //     any more: one that an open transaction has committed is
 //     UNSTABLE_OFFSET_COMMIT.
 //   - v8 asks for several groups at once, each with an error of its own. v9 has
-//     a member's id and epoch, which mean nothing to a classic group.
+//     a member's id and epoch: in a group of the type consumer a wrong epoch is
+//     STALE_MEMBER_EPOCH; to a classic group they mean nothing.
 //   - v10 has topic ids. Unknown: UNKNOWN_TOPIC_ID. Asked for all, a topic that
 //     is gone is left out.
 func offsetFetch(c *groupCall, req *kmsg.OffsetFetchRequest) {

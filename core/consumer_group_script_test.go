@@ -168,7 +168,9 @@ func (s *groupScript) subscriptions() {
 	s.section("subscriptions")
 	s.beat(1, "sub", "a", 0, s.joining())
 	s.beat(1, "sub", "a", 1, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicNames = []string{s.name("t")} })
-	s.beat(1, "sub", "a", 2, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicNames = []string{s.name("t"), s.name("later")} })
+	s.beat(1, "sub", "a", 2, func(r *kmsg.ConsumerGroupHeartbeatRequest) {
+		r.SubscribedTopicNames = []string{s.name("t"), s.name("later")}
+	})
 	s.create("later", 3)
 	s.await("sub", "a", func() int32 { return 3 }, func(r *kmsg.ConsumerGroupHeartbeatResponse) bool { return r.Assignment != nil })
 	s.describe("sub")
@@ -185,6 +187,15 @@ func (s *groupScript) subscriptions() {
 	s.describe("sub")
 	s.beat(1, "sub", "a", 6, func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.ServerAssignor = kmsg.StringPtr("range") })
 	s.describe("sub")
+
+	s.section("a member that subscribes to nothing yet")
+	s.beat(1, "idle", "a", 0, s.joining("t"))
+	s.beat(1, "idle", "b", 0, s.joining())
+	s.beat(1, "idle", "b", 2, s.joining("t"))
+	s.beat(1, "idle", "a", 1)
+	s.describe("idle")
+	s.beat(1, "idle", "b", -1)
+	s.describe("idle")
 
 	s.section("the default assignor")
 	s.beat(1, "def", "a", 0, s.joining("t", "u"))
@@ -305,7 +316,6 @@ func (s *groupScript) refusedClassic() {
 	s.beat(1, "con", "a", 0, s.joining("t"))
 	s.beat(1, "con", "a", 1)
 	s.beat(1, "con", "a", -1)
-	s.describe("con")
 
 	c := &classic{group: "ud", topics: []string{"t"}}
 	s.join(c)

@@ -40,6 +40,9 @@ func (b *Broker) coordinate(v *view) {
 		now.close()
 		now = nil
 	}
+	if now != nil {
+		now.SetMetadata(v)
+	}
 	if now != nil || topic == nil {
 		return
 	}
@@ -48,6 +51,7 @@ func (b *Broker) coordinate(v *view) {
 		g.parts = append(g.parts, newStatePartition(p))
 	}
 	g.Coordinator = group.New(b.cfg.Group, g, group.ClockOf(b.now), len(g.parts))
+	g.SetMetadata(v)
 	var full []int32
 	for i, p := range g.parts {
 		if p.check(-1) == 0 && p.log.Start() == p.log.End() {

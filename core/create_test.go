@@ -140,5 +140,5 @@ func TestDescribeConfigsSources(t *testing.T) {
 	require.Equal(t, kerr.UnknownTopicOrPartition.Code, describe(kmsg.ConfigResourceTypeTopic, "nowhere").ErrorCode)
 	require.Equal(t, kerr.InvalidRequest.Code, describe(kmsg.ConfigResourceTypeBroker, "2").ErrorCode)
 	require.Equal(t, kerr.InvalidRequest.Code, describe(kmsg.ConfigResourceTypeBroker, "one").ErrorCode)
-	require.Equal(t, kerr.InvalidRequest.Code, describe(kmsg.ConfigResourceTypeGroupConfig, "g").ErrorCode)
+	require.Equal(t, kerr.InvalidRequest.Code, describe(kmsg.ConfigResourceTypeGroupConfig, "").ErrorCode)
 }

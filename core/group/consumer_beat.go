@@ -303,7 +303,7 @@ func (s *shard) updateSubscriber(m *subscriber, w wish, isNew bool) (resubscribe
 		s.resolveNew(m.c)
 	}
 	m.c.charge(m)
-	return resubscribed || isNew
+	return resubscribed
 }
 
 func (c *classicSide) equal(other *classicSide) bool {
@@ -318,6 +318,7 @@ func (c *classicSide) equal(other *classicSide) bool {
 // advance brings the group, and then its target assignment, to the next epoch if
 // there is cause: bump, or that topics have changed.
 func (s *shard) advance(c *consumerGroup, bump bool) {
+	bump = bump || c.epoch == 0
 	if bump || c.seen != s.metadata {
 		s.refresh(c)
 		if hash := hashOf(s.metadata, c.subscribed()); hash != c.hash {

@@ -115,7 +115,7 @@ func (c *Config) GroupSettings() map[string]string {
 
 // CheckGroupSettings finds what is wrong with settings to be given to a group.
 func (c *Config) CheckGroupSettings(settings map[string]string) error {
-	own := *c
+	own, changed := *c, ""
 	for name, text := range settings {
 		ms, err := strconv.ParseInt(text, 10, 32)
 		if _, known := c.GroupSettings()[name]; !known {
@@ -125,6 +125,7 @@ func (c *Config) CheckGroupSettings(settings map[string]string) error {
 			return fmt.Errorf("%s: %q is no number of milliseconds", name, text)
 		}
 		d := time.Duration(ms) * time.Millisecond
+		changed += " " + name
 		switch name {
 		case SessionTimeoutConfig:
 			own.Consumer.Session = d
@@ -133,7 +134,7 @@ func (c *Config) CheckGroupSettings(settings map[string]string) error {
 		}
 	}
 	if err := own.Consumer.check(); err != nil {
-		return fmt.Errorf("as the group's consumer settings: %w", err)
+		return fmt.Errorf("with the group's own%s: %w", changed, err)
 	}
 	return nil
 }

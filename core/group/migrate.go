@@ -60,6 +60,7 @@ func (s *shard) asConsumerGroup(g *group) (*consumerGroup, error) {
 			c.static[*m.instance] = m
 		}
 	}
+	c.hash, c.seen = hashOf(s.metadata, c.subscribed()), s.metadata
 	return c, nil
 }
 

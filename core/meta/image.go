@@ -86,11 +86,18 @@ type Image struct {
 
 	topics map[string]*Topic
 	byID   map[ID]*Topic
+	groups map[string]map[string]string // settings given to groups, by group
 }
 
 func empty() *Image {
-	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}}
+	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}, groups: map[string]map[string]string{}}
 }
+
+// GroupConfigs are the settings given to a group, Kafka's names; nil: none.
+func (m *Image) GroupConfigs(group string) map[string]string { return m.groups[group] }
+
+// ConfiguredGroups counts the groups that have settings of their own.
+func (m *Image) ConfiguredGroups() int { return len(m.groups) }
 
 // Topic finds a topic by name; nil: none.
 func (m *Image) Topic(name string) *Topic { return m.topics[name] }
@@ -115,6 +122,7 @@ func (m *Image) fold(records []Record) (*Image, error) {
 		NextProducerID: m.NextProducerID,
 		topics:         maps.Clone(m.topics),
 		byID:           maps.Clone(m.byID),
+		groups:         maps.Clone(m.groups),
 	}
 	for i, r := range records {
 		if err := r.apply(next); err != nil {

@@ -2,6 +2,7 @@ package meta
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,6 +43,13 @@ type TopicConfigured struct {
 	Configs map[string]string `json:"configs"`
 }
 
+// GroupConfigured replaces the settings given to a consumer group; none: it has
+// none of its own.
+type GroupConfigured struct {
+	Group   string            `json:"group"`
+	Configs map[string]string `json:"configs,omitempty"`
+}
+
 // BrokerStarted says that Node has started once more: the leader epoch of every
 // partition that it leads grows by one, so that a client can notice that a torn
 // tail was cut and its offsets given to other records.
@@ -59,6 +67,7 @@ func (TopicCreated) kind() string    { return "topic.created" }
 func (PartitionsAdded) kind() string { return "partitions.added" }
 func (TopicDeleted) kind() string    { return "topic.deleted" }
 func (TopicConfigured) kind() string { return "topic.configured" }
+func (GroupConfigured) kind() string { return "group.configured" }
 func (BrokerStarted) kind() string   { return "broker.started" }
 func (ProducerIDs) kind() string     { return "producer.ids" }
 
@@ -105,6 +114,18 @@ func (r TopicConfigured) apply(m *Image) error {
 	next := *t
 	next.Configs = maps.Clone(r.Configs)
 	m.put(&next)
+	return nil
+}
+
+func (r GroupConfigured) apply(m *Image) error {
+	switch {
+	case r.Group == "":
+		return errors.New("a group without a name")
+	case len(r.Configs) == 0:
+		delete(m.groups, r.Group)
+	default:
+		m.groups[r.Group] = maps.Clone(r.Configs)
+	}
 	return nil
 }
 
@@ -190,6 +211,7 @@ var readers = map[string]func(json.RawMessage) (Record, error){
 	PartitionsAdded{}.kind(): reader[PartitionsAdded],
 	TopicDeleted{}.kind():    reader[TopicDeleted],
 	TopicConfigured{}.kind(): reader[TopicConfigured],
+	GroupConfigured{}.kind(): reader[GroupConfigured],
 	BrokerStarted{}.kind():   reader[BrokerStarted],
 	ProducerIDs{}.kind():     reader[ProducerIDs],
 }
