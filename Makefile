@@ -2,7 +2,7 @@
 # does all of its own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-race test-kafkajs bench compare profile limits dash lint fuzz clean
+.PHONY: help build run test test-race test-kafkajs bench bench-compare bench-paths compare profile limits dash lint fuzz clean
 
 SCENARIO ?= quickstart
 KNOB     ?= read.path=sendfile,copy,mmap
@@ -10,6 +10,10 @@ ROUNDS   ?= 10
 ARGS     ?=
 FUZZTIME ?= 10s
 BENCH    ?= .
+BASE     ?= main
+COUNT    ?= 8
+TIME     ?= 100ms
+BENCHPKG ?= ./batching ./core/wire ./core/group ./diskio ./netio ./core ./harness/load
 
 BIN := bin/millrace
 # Nothing is stamped into the binary but what Go itself records.
@@ -50,8 +54,14 @@ test-kafkajs: need-go ## the client tests with kafkajs from npm among the client
 	npm --prefix core/clients/kafkajs ci --silent
 	go test -count=1 -tags kafkajs ./core/clients
 
-bench: need-go ## micro and path benchmarks (BENCH=regexp)
-	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+bench: need-go ## micro and path benchmarks, some minutes (BENCH=regexp TIME=100ms)
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(TIME) $(BENCHPKG)
+
+bench-compare: need-go ## benchmarks of the working tree against BASE=revision (BENCH= COUNT=8)
+	@BENCH='$(if $(filter .,$(BENCH)),Path,$(BENCH))' COUNT='$(COUNT)' TIME='$(TIME)' .ci/bench-compare '$(BASE)'
+
+bench-paths: build ## the paths on a core of their own, at three batch sizes, beside the machine's limits
+	@.ci/bench-paths $(ARGS)
 
 compare: build ## alternatives side by side (SCENARIO= KNOB=name=a,b ROUNDS=)
 	@$(BIN) compare $(SCENARIO) --knob '$(KNOB)' --rounds $(ROUNDS) $(ARGS)
