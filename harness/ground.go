@@ -46,11 +46,6 @@ func (tr *trial) prepare(ctx context.Context) (*ground, error) {
 			return g, err
 		}
 	}
-	if g.env.MemoryCost, err = limits.MemoryCost(); err != nil {
-		g.note("what fresh memory costs could not be measured: %v", err)
-	} else if results.ColdMemory(g.env.MemoryCost) {
-		g.note("memory was cold (%.1f CPU-s for each GB of fresh pages): appends and buffers are slower than they need be (--set host.warm=8GiB warms it)", g.env.MemoryCost)
-	}
 	var notes []string
 	g.env.Limits, notes = results.ReadLimits(tr.o.limitsFile(), &g.env, time.Now())
 	g.notes = append(g.notes, notes...)
@@ -80,8 +75,22 @@ func (g *ground) warmUp(ctx context.Context, tr *trial) error {
 		g.note("memory could not be warmed as asked: %v", err)
 	}
 	g.env.WarmedBytes = g.warm.Size()
-	g.warm.Let(letGo)
 	return nil
+}
+
+// ready frees a part of what was warmed and says what fresh memory costs. It is
+// for the last moment before the load: a hypervisor takes back within seconds
+// what is free.
+func (g *ground) ready(tr *trial) {
+	g.warm.Let(letGo)
+	cost, err := limits.MemoryCost()
+	if err != nil {
+		tr.note("what fresh memory costs could not be measured: %v", err)
+	}
+	tr.run.Env.MemoryCost = cost
+	if results.ColdMemory(cost) {
+		tr.note("memory was cold (%.1f CPU-s for each GB of fresh pages): appends and buffers are slower than they need be (--set host.warm=12GiB warms it)", cost)
+	}
 }
 
 // confineGenerator puts this process on its CPUs, until the ground is left.

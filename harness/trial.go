@@ -106,6 +106,7 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	}
 	tr.countSyscalls()
 	defer tr.uncountSyscalls()
+	ground.ready(tr)
 
 	end, err := tr.drive(ctx, spec)
 	if err != nil {
