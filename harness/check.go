@@ -15,6 +15,15 @@ func (s *Scenario) settle() {
 	if s.Payload.File != "" {
 		s.Payload.Generator = "file"
 	}
+	if len(s.Payload.Weights) > 0 {
+		s.Payload.Sizes = "weighted"
+	}
+	if s.Consumers.Isolation == "" {
+		s.Consumers.Isolation = "read_uncommitted"
+		if s.Producers.TxnRecords > 0 || s.Transform.Workers > 0 {
+			s.Consumers.Isolation = "read_committed"
+		}
+	}
 	if s.Producers.Idempotence == "" {
 		s.Producers.Idempotence = strconv.FormatBool(s.Client == "kgo" && s.Producers.Acks == "all")
 	}
@@ -27,7 +36,7 @@ func (s *Scenario) settle() {
 		}
 		if p.Kind == Warmup && !p.rateSet {
 			if next := s.nextSteady(i); next != nil && next.rateSet {
-				p.Rate, p.rateSet = next.Rate, true // of a ramp: where it starts
+				p.Rate, p.rateSet = next.Rate, true // of a ramp or steps: where they start; of a sine, its mean
 			}
 		}
 	}
@@ -67,6 +76,9 @@ func (s *Scenario) check(d *decoder) {
 	s.checkTopics(d)
 	s.checkPayload(d)
 	s.checkPhases(d)
+	s.checkTransactions(d)
+	s.checkTimeline(d)
+	s.checkAbort(d)
 	for i := range s.Goals {
 		s.Goals[i].check(s, d, fmt.Sprintf("goals.%d", i))
 	}
@@ -112,7 +124,18 @@ func (s *Scenario) checkPayload(d *decoder) {
 		d.faultAt("payload.size", "payload.size: a record of %s does not fit a batch.size of %s",
 			knob.FormatBytes(p.Size), knob.FormatBytes(limit))
 	}
-	if p.Sizes != "fixed" && p.MinSize > p.MaxSize {
+	var heaviest float64
+	for _, w := range p.weights() {
+		heaviest = max(heaviest, w.Share)
+		if limit := s.Producers.BatchSize; p.Generator != "file" && int64(w.Bytes) > limit {
+			d.faultAt("payload.size.weights", "payload.size.weights: a record of %s does not fit a batch.size of %s",
+				knob.FormatBytes(int64(w.Bytes)), knob.FormatBytes(limit))
+		}
+	}
+	if p.Sizes == "weighted" && heaviest == 0 {
+		d.faultAt("payload", "payload.size.weights: no size has a weight (write size.weights: {100B: 70, 1KiB: 30})")
+	}
+	if p.Sizes != "fixed" && p.Sizes != "weighted" && p.MinSize > p.MaxSize {
 		d.faultAt("payload.size.min", "payload.size.min: %s is above the size.max of %s",
 			knob.FormatBytes(p.MinSize), knob.FormatBytes(p.MaxSize))
 	}
@@ -151,18 +174,23 @@ func (s *Scenario) checkPhases(d *decoder) {
 		seen[p.Name] = true
 		total += p.Len
 		switch p.Kind {
-		case Steady:
-			steady++
+		case Steady, Ramp, Burst:
+			if p.Kind == Steady {
+				steady++
+			}
 			if !p.rateSet {
-				d.faultAt(at, "%s: a steady phase needs its rate (write rate: 50000/s, or rate: max for a closed loop)", at)
+				d.faultAt(at, "%s: a %s phase needs its rate (write rate: 50000/s, or rate: max for a closed loop)", at, p.Kind)
 			}
 		case Drain, Pause:
 			if p.rateSet {
 				d.faultAt(at, "%s: a %s has no rate", at, p.Kind)
 			}
-			if p.Kind == Drain && i != len(s.Phases)-1 {
-				d.faultAt(at, "%s: a drain comes last", at)
-			}
+		}
+		if p.Producers > s.Producers.Count {
+			d.faultAt(at, "%s: %d producers are more than there are (producers.count is %d)", at, p.Producers, s.Producers.Count)
+		}
+		if p.Members > 0 && (s.Consumers.Protocol == "direct" || s.Consumers.Groups == 0) {
+			d.faultAt(at, "%s: the number of members changes only by a group protocol (write consumers: {groups: 1, protocol: classic})", at)
 		}
 	}
 	if steady == 0 {
@@ -170,5 +198,42 @@ func (s *Scenario) checkPhases(d *decoder) {
 	}
 	if total > 240*hour {
 		d.faultAt("phases", "phases: together longer than ten days")
+	}
+}
+
+// checkTransactions is of what needs the kgo client and its idempotence.
+func (s *Scenario) checkTransactions(d *decoder) {
+	lean := func(at, what string) {
+		if s.Client != "kgo" {
+			d.faultAt(at, "%s: %s needs client: kgo", at, what)
+		}
+	}
+	if s.Producers.TxnRecords > 0 {
+		lean("producers.transaction.records", "a transaction")
+		if s.Producers.Idempotence != "true" {
+			d.faultAt("producers.transaction.records", "producers.transaction.records: transactions need acks all and idempotence")
+		}
+	} else if s.Producers.TxnAbort > 0 {
+		d.faultAt("producers.transaction.abort", "producers.transaction.abort: there are no transactions (write transaction.records: 100)")
+	}
+	if s.Consumers.Groups > 0 {
+		if s.Consumers.Protocol != "direct" {
+			lean("consumers.protocol", "a group protocol")
+		}
+		if s.Consumers.Isolation == "read_committed" {
+			lean("consumers.isolation.level", "read_committed")
+		}
+	}
+	if s.Transform.Workers == 0 {
+		return
+	}
+	lean("transform.workers", "a transform")
+	switch {
+	case s.Consumers.Groups == 0:
+		d.faultAt("transform", "transform: nobody reads the outputs, so nothing could be judged (write consumers: {groups: 1})")
+	case s.Consumers.Isolation != "read_committed":
+		d.faultAt("consumers.isolation.level", "consumers.isolation.level: what a transform writes can be judged only by who reads committed records")
+	case s.Transform.Suffix == "":
+		d.faultAt("transform.suffix", "transform.suffix is empty: the outputs would be the inputs")
 	}
 }

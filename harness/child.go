@@ -145,6 +145,11 @@ func (c *child) gone() <-chan struct{} { return c.p.lost }
 func (c *child) why() string           { return c.p.why() }
 func (c *child) pprof() string         { return c.pprofBase }
 
+func (c *child) process() *process     { return c.p }
+func (c *child) dataDirectory() string { return c.data }
+
+var _ victim = (*child)(nil)
+
 func (c *child) stop() error {
 	var err error
 	if c.p != nil {

@@ -47,6 +47,9 @@ func (tr *trial) collect(res *load.Result, spec load.Spec) {
 		t.DrainS = &s
 	}
 	t.Ledger = ledgerOf(res)
+	for _, g := range res.Gaps {
+		t.UnavailableS = max(t.UnavailableS, (g.To - g.From).Seconds())
+	}
 	t.Roofline = tr.roofline()
 	if t.Target.Kind == "sink" {
 		t.Ledger.Reason = "a sink keeps nothing"
@@ -59,6 +62,8 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	t := &tr.run.Trial
 	if t.Target.Kind == "inprocess" {
 		tr.note("target and generator share a process: costs are of both together")
+	} else if t.Steady.Target == nil && len(t.Faults) > 0 && tr.s.harmful() {
+		tr.note("the target was started again in a steady phase: no costs per record of it")
 	} else if t.Steady.Target == nil && tr.target != nil {
 		tr.note("the target was gone before its costs could be read")
 	} else if t.Steady.Target == nil {
@@ -75,6 +80,14 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 		tr.note("%s", size)
 		if v.Cut > 0 {
 			tr.note("%s of the payload file were cut at 1 MiB", plural(v.Cut, "line"))
+		}
+	}
+	for _, e := range res.Events {
+		tr.note("at %s: %s", results.FormatSpan(e.At), e.What)
+	}
+	if c := tr.s.Payload.Compressibility; tr.s.Payload.Generator == "random" && res.Values.Pool > 0 {
+		if r := res.Values.Ratio; r < c*(1-ratioSlack) || r > c*(1+ratioSlack) {
+			tr.note("the values were to compress %.3g:1 and lz4 makes %.3g:1 of them", c, r)
 		}
 	}
 	if res.Unsent > 0 {
@@ -101,6 +114,9 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	}
 }
 
+// ratioSlack is how far the values' ratio may be from the one that was asked for.
+const ratioSlack = 0.15
+
 func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 	secs := p.Len.Seconds()
 	out := results.Phase{
@@ -120,7 +136,7 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 		return out
 	}
 	from, to := tr.marks[i], tr.marks[i+1]
-	if from.seen && to.seen {
+	if from.seen && to.seen && from.pid == to.pid {
 		out.Target = to.target.cost(from.target, p.Len, p.Acked.Records)
 	}
 	out.Generator = to.self.cost(from.self, p.Len, p.Acked.Records)
@@ -205,7 +221,8 @@ func ledgerOf(res *load.Result) results.Ledger {
 	l := results.Ledger{
 		Checked: r.Checked, Acknowledged: r.Acknowledged, ReadBack: r.Seen,
 		Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Corrupt: r.Corrupt,
-		Unacked: r.Unacked, Unchecked: r.Unchecked,
+		Unacked: r.Unacked, Unchecked: r.Unchecked, Aborted: r.Aborted, AbortedSeen: r.AbortedSeen,
+		Redelivered: r.Redelivered, Verified: r.Verified,
 	}
 	switch {
 	case !r.Checked && r.Acknowledged == 0:
@@ -224,7 +241,11 @@ func ledgerOf(res *load.Result) results.Ledger {
 			l.Examples = append(l.Examples, at+" on: acknowledged and read, and no longer in the log")
 			continue
 		}
-		l.Examples = append(l.Examples, fmt.Sprintf("%s, record %d of producer %d, group %d", at, e.Sequence, e.Producer, e.Group))
+		who := fmt.Sprintf("group %d", e.Group)
+		if e.Group < 0 {
+			who = "read again at the end"
+		}
+		l.Examples = append(l.Examples, fmt.Sprintf("%s, record %d of producer %d, %s", at, e.Sequence, e.Producer, who))
 	}
 	return l
 }

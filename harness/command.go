@@ -104,6 +104,14 @@ func (c *command) start(ctx context.Context) error {
 		out, _ := c.shell(ctx, c.form.Version).Output()
 		c.version, _, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
 	}
+	return c.launch(ctx)
+}
+
+// revive starts a broker that died again, with the same port and data.
+func (c *command) revive(ctx context.Context) error { return c.launch(ctx) }
+
+// launch starts the broker and waits until it answers.
+func (c *command) launch(ctx context.Context) (err error) {
 	// exec: the broker takes the shell's place, so that its pid is the one that
 	// is measured and signalled.
 	cmd := c.shell(context.Background(), "exec "+c.form.Start)
@@ -143,6 +151,11 @@ func (c *command) info() results.TargetInfo {
 func (c *command) gone() <-chan struct{} { return c.p.lost }
 func (c *command) why() string           { return c.p.why() }
 func (c *command) pprof() string         { return "" }
+
+func (c *command) process() *process     { return c.p }
+func (c *command) dataDirectory() string { return c.data }
+
+var _ victim = (*command)(nil)
 
 func (c *command) stop() error {
 	var errs []error

@@ -230,55 +230,6 @@ func parseRate(s string) (float64, error) {
 	return f * mult, nil
 }
 
-// rate is records per second, a ramp of them, or max.
-func rate(p, to *float64, set *bool) leaf {
-	return leaf{
-		parse: func(s string) error {
-			*set, *to = true, 0
-			if s == "max" {
-				*p = maxRate
-				return nil
-			}
-			from, end, ramp := strings.Cut(s, " to ")
-			if err := parseRateInto(p, from); err != nil || !ramp {
-				return err
-			}
-			return parseRateInto(to, strings.TrimSpace(end))
-		},
-		show: func() string {
-			switch {
-			case !*set:
-				return ""
-			case *to > 0:
-				return formatRate(*p) + " to " + formatRate(*to)
-			}
-			return formatRate(*p)
-		},
-		js: map[string]any{"type": "string",
-			"pattern":  `^(max|[0-9_]+(\.[0-9]+)? ?[kKM]?/s( +to +[0-9_]+(\.[0-9]+)? ?[kKM]?/s)?)$`,
-			"examples": []string{"50000/s", "1k/s to 50k/s", "max"}},
-	}
-}
-
-func parseRateInto(p *float64, s string) error {
-	r, err := parseRate(s)
-	if err != nil {
-		return err
-	}
-	if r < 0.1 || r > 1e9 {
-		return fmt.Errorf("%s is outside 0.1/s to 1000000000/s", s)
-	}
-	*p = r
-	return nil
-}
-
-func formatRate(r float64) string {
-	if r == maxRate {
-		return "max"
-	}
-	return strconv.FormatFloat(r, 'f', -1, 64) + "/s"
-}
-
 // toggle is true or false; empty is not yet decided.
 func toggle(p *string) leaf {
 	l := word(p, []string{"true", "false"}, nil)

@@ -90,6 +90,18 @@ var figures = map[string]figure{
 	"ledger.duplicated":       {unit: plain, lower: true, whole: true, doc: "records read back more than once", of: ledger(func(l *results.Ledger) int64 { return l.Duplicated })},
 	"ledger.reordered":        {unit: plain, lower: true, whole: true, doc: "records read back out of order", of: ledger(func(l *results.Ledger) int64 { return l.Reordered })},
 	"ledger.corrupt":          {unit: plain, lower: true, whole: true, doc: "records read back with a wrong checksum", of: ledger(func(l *results.Ledger) int64 { return l.Corrupt })},
+	"ledger.aborted_seen":     {unit: plain, lower: true, whole: true, doc: "records of aborted transactions that a reader of committed ones saw", of: ledger(func(l *results.Ledger) int64 { return l.AbortedSeen })},
+	"ledger.redelivered":      {unit: plain, lower: true, whole: true, doc: "records handed over again to the group's next member", of: ledger(func(l *results.Ledger) int64 { return l.Redelivered })},
+	"unavailable.max":         {unit: duration, lower: true, whole: true, doc: "longest time in which records waited and none was acknowledged", of: func(t *results.Trial, _ *results.Phase) *float64 { return val(t.UnavailableS * 1e9) }},
+	"recovery.time": {unit: duration, lower: true, whole: true, doc: "from the end of a fault of the timeline to the next acknowledgement, at its longest", of: func(t *results.Trial, _ *results.Phase) *float64 {
+		var worst *float64
+		for _, f := range t.Faults {
+			if f.FirstAckS != nil && (worst == nil || *f.FirstAckS*1e9 > *worst) {
+				worst = val(*f.FirstAckS * 1e9)
+			}
+		}
+		return worst
+	}},
 	"drain.time": {unit: duration, lower: true, whole: true, doc: "from the end of the load to the last record seen", of: func(t *results.Trial, _ *results.Phase) *float64 {
 		if t.DrainS == nil {
 			return nil
@@ -161,6 +173,12 @@ func (g Goal) histogram() string {
 		return h
 	}
 	return ""
+}
+
+// split is the figure's histogram or group, and what of it.
+func (g Goal) split() (of, stat string) {
+	of, stat, _ = strings.Cut(g.Figure, ".")
+	return of, stat
 }
 
 // percent is the percentile the goal asks for; 0: none.
@@ -324,6 +342,9 @@ func (g *Goal) check(s *Scenario, d *decoder, at string) {
 		g.Figure == "consume.throughput" || g.Figure == "drain.time") {
 		impossible("nobody consumes in this scenario, so there is no %s (write consumers: {groups: 1})", g.Figure)
 	}
+	if g.Figure == "recovery.time" && len(s.faults()) == 0 {
+		impossible("nothing befalls the target in this scenario (write timeline: [{at: 5s, do: kill}])")
+	}
 	if g.Figure == "drain.time" && s.drain() == nil {
 		impossible("the scenario has no drain phase")
 	}
@@ -334,7 +355,7 @@ func meanRate(phases []Phase) (float64, bool) {
 	var records float64
 	var total time.Duration
 	for _, p := range phases {
-		if p.Rate == maxRate && (p.Kind == Steady || p.Kind == Warmup) {
+		if p.closedLoop() {
 			return 0, false
 		}
 		records += p.records()

@@ -27,8 +27,12 @@ type Scenario struct {
 	Keys           Keys
 	Producers      Producers
 	Consumers      Consumers
+	Transform      Transform
 	Phases         []Phase
+	Timeline       []Happening
 	Goals          []Goal
+	Abort          []Condition
+	Verify         string            // auto, full, off: whether everything is read once more at the end
 	Broker         map[string]string // knobs of a broker that we start
 	Host           Host
 }
@@ -48,7 +52,10 @@ type Payload struct {
 	Sizes            string // fixed, uniform, lognormal
 	MinSize, MaxSize int64
 	File             string
-	Compressibility  float64 // of random: size before / size after; 1 is incompressible
+	Compressibility  float64           // of random: size before / size after; 1 is incompressible
+	Weights          map[string]string // size → how often, of sizes: weighted
+	Headers          int
+	HeaderSize       int64
 }
 
 // Keys says which keys the records bear, and so where they go.
@@ -68,6 +75,19 @@ type Producers struct {
 	InFlight    int    // requests on a connection
 	Buffered    int    // records a producer holds before its send call blocks; 0: the client's own default
 	Idempotence string // true, false; empty until settled
+	// TxnRecords is how many records make a transaction; 0: there are none.
+	// TxnAbort is the share of transactions that is aborted.
+	TxnRecords int
+	TxnAbort   float64
+}
+
+// Transform is consume-transform-produce, exactly once, between the topics and
+// outputs of the same names with Suffix.
+type Transform struct {
+	Workers  int // 0: there is none
+	Suffix   string
+	Interval time.Duration // how long a transaction gathers
+	Abort    float64       // share of the transactions that is aborted, and done again
 }
 
 // Consumers read what is produced, while it is produced.
@@ -79,6 +99,10 @@ type Consumers struct {
 	PartitionBytes int64
 	MaxWait        time.Duration
 	Records        string // true: look at every record also with the lean client
+	Protocol       string // direct, classic, consumer
+	Isolation      string // read_uncommitted, read_committed; empty until settled
+	SessionTimeout time.Duration
+	CommitInterval time.Duration
 }
 
 // Kinds of phase.
@@ -87,9 +111,11 @@ const (
 	Steady = "steady"
 	Pause  = "pause"
 	Drain  = "drain"
+	Ramp   = "ramp"
+	Burst  = "burst"
 )
 
-var phaseKinds = []string{Warmup, Steady, Pause, Drain}
+var phaseKinds = []string{Warmup, Ramp, Steady, Pause, Burst, Drain}
 
 // Phase is a stretch of the run.
 type Phase struct {
@@ -98,7 +124,13 @@ type Phase struct {
 	Len     time.Duration // of a drain: the time it may take at most
 	Rate    float64       // records/s over all producers; 0: closed loop
 	RateTo  float64       // a ramp: the rate at the phase's end; 0: none
+	Swing   float64       // a sine around Rate: as far up and down; 0: none
+	Period  time.Duration // of the sine
+	Steps   []float64     // rates of as many parts of equal length; nil: none
 	rateSet bool
+
+	Producers int // how many of them send; 0: all
+	Members   int // how many members each group has; 0: as before
 }
 
 func defaults() *Scenario {
@@ -109,7 +141,10 @@ func defaults() *Scenario {
 		Payload:   Payload{Generator: "json-events", Size: 1 << 10, Sizes: "fixed", MinSize: 1, MaxSize: 1 << 20, Compressibility: 2},
 		Keys:      Keys{Distribution: "none", Count: 10000, Skew: 1.1},
 		Producers: Producers{Count: 1, Acks: "all", Linger: 5 * time.Millisecond, BatchSize: 64 << 10, Compression: "none"},
-		Consumers: Consumers{Groups: 0, Members: 1, MinBytes: 1, MaxBytes: 8 << 20, PartitionBytes: 1 << 20, Records: "false", MaxWait: 500 * time.Millisecond},
+		Transform: Transform{Suffix: "-out", Interval: 100 * time.Millisecond},
+		Verify:    "auto",
+		Consumers: Consumers{Groups: 0, Members: 1, MinBytes: 1, MaxBytes: 8 << 20, PartitionBytes: 1 << 20, Records: "false", MaxWait: 500 * time.Millisecond,
+			Protocol: "direct", SessionTimeout: 10 * time.Second, CommitInterval: time.Second},
 	}
 }
 
@@ -129,11 +164,14 @@ func (s *Scenario) fields() section {
 		{"payload", "the records' values", section{
 			{"generator", "json-events: made-up events with realistic fields; random: bytes with a stated compressibility; file: one record a line", word(&p.Generator, []string{"json-events", "random", "file"}, nil)},
 			{"size", "bytes of a value; the mean where sizes vary", size(&p.Size, 1, 64<<20)},
-			{"sizes", "how sizes vary: fixed, uniform between size.min and size.max, or lognormal, cut at both", word(&p.Sizes, []string{"fixed", "uniform", "lognormal"}, nil)},
+			{"sizes", "how sizes vary: fixed, uniform between size.min and size.max, lognormal, cut at both, or weighted by size.weights", word(&p.Sizes, []string{"fixed", "uniform", "lognormal", "weighted"}, nil)},
+			{"size.weights", "how often each size comes, in relation to the others: {100B: 70, 1KiB: 25, 16KiB: 5}; implies sizes: weighted", dict{m: &p.Weights, check: checkWeight}},
 			{"size.min", "smallest value where sizes vary", size(&p.MinSize, 1, 64<<20)},
 			{"size.max", "largest value where sizes vary", size(&p.MaxSize, 1, 64<<20)},
 			{"file", "the file whose lines are the records, over and over; implies generator: file", text(&p.File)},
-			{"compressibility", "of random: size before / size after compression; 1 is incompressible", number(&p.Compressibility, 1, 1000)},
+			{"compressibility", "of random: size before / size after compression; 1 is incompressible", number(&p.Compressibility, 1, 100)},
+			{"headers", "headers of each record, beside the one by which the kgo client's ledger tells it", count(&p.Headers, 0, 100)},
+			{"header.size", "bytes of each header's value", size(&p.HeaderSize, 0, 64<<10)},
 		}},
 		{"keys", "the records' keys; a key's hash picks its partition, none goes round", section{
 			{"distribution", "none, round-robin, uniform, or zipf: few keys make most records", word(&k.Distribution, []string{"none", "round-robin", "uniform", "zipf"}, nil)},
@@ -149,6 +187,8 @@ func (s *Scenario) fields() section {
 			{"max.in.flight", "requests of one producer that may be unanswered; 0: the client's own default (kgo: 5 with idempotence, else 1)", count(&pr.InFlight, 0, 1000)},
 			{"max.buffered", "records a producer holds before its send call blocks; 0: the client's own default", count(&pr.Buffered, 0, 100_000_000)},
 			{"idempotence", "the broker drops what a retry doubled; default: true for kgo with acks all", toggle(&pr.Idempotence)},
+			{"transaction.records", "records of a transaction, which counts as acknowledged when it is committed; 0: no transactions", count(&pr.TxnRecords, 0, 1<<20)},
+			{"transaction.abort", "share of the transactions that is aborted, by the seed: nobody who reads committed records may see them", number(&pr.TxnAbort, 0, 1)},
 		}},
 		{"consumers", "the clients that read while the producers write", section{
 			{"groups", "each group sees every record once; 0: nobody reads (the ledger reads back after the run)", count(&co.Groups, 0, 100)},
@@ -158,13 +198,31 @@ func (s *Scenario) fields() section {
 			{"max.partition.fetch.bytes", "of which one partition gets at most this much", size(&co.PartitionBytes, 1, 1<<30)},
 			{"fetch.max.wait", "and waits at most this long", span(&co.MaxWait, 0, time.Minute)},
 			{"records", "true: the lean client decodes every record, as kgo always does; false: batches only", toggle(&co.Records)},
+			{"protocol", "how members come by their partitions: direct: dealt out for good; classic: the group protocol; consumer: the group protocol of KIP-848", word(&co.Protocol, load.Protocols(), nil)},
+			{"isolation.level", "read_committed leaves out what was aborted; default where there are transactions", word(&co.Isolation, []string{"read_uncommitted", "read_committed"}, nil)},
+			{"session.timeout", "how long a group waits for a silent member", span(&co.SessionTimeout, 100*time.Millisecond, 30*time.Minute)},
+			{"commit.interval", "how often members commit", span(&co.CommitInterval, 10*time.Millisecond, time.Hour)},
+		}},
+		{"transform", "consume-transform-produce, exactly once: workers read the topics as a group and write each record to an output, in transactions that carry their offsets; the consumers then read the outputs", section{
+			{"workers", "how many; 0: no transform", count(&s.Transform.Workers, 0, 100)},
+			{"suffix", "an output is called as its topic, and this", text(&s.Transform.Suffix)},
+			{"interval", "how long a transaction gathers", span(&s.Transform.Interval, time.Millisecond, time.Minute)},
+			{"abort", "share of the transactions that is aborted, and done again", number(&s.Transform.Abort, 0, 0.9)},
 		}},
 		{"phases", "what happens one after the other; only steady phases are counted",
 			listOf("{steady: 15s, rate: 50000/s}", &s.Phases, func() Phase { return Phase{} },
 				func(p *Phase) value { return phaseValue{p} }, func(p *Phase) string { return p.Name })},
+		{"timeline", "what happens at moments of the run: members come and go, groups fall behind, the target is killed or stopped",
+			listOf("{at: 5s, do: kill, for: 1s}", &s.Timeline, newHappening,
+				func(h *Happening) value { return h.fields() }, func(h *Happening) string { return h.Do })},
 		{"goals", "what must hold, such as ack.p99 <= 20ms; over all steady phases, or `in` one of them",
 			listOf("throughput >= 49500/s", &s.Goals, func() Goal { return Goal{} },
 				func(g *Goal) value { return goalValue(g) }, func(g *Goal) string { return g.Figure })},
+		{"abort", "when to stop early: `goals`, once a goal can no longer be met, or a condition on the time so far, such as errors > 1000",
+			listOf("goals", &s.Abort, func() Condition { return Condition{} },
+				func(c *Condition) value { return conditionValue(c) }, func(c *Condition) string { return c.String() })},
+		{"verify", "whether everything is read once more at the end, by nobody's group: auto: where the target died or was made to fail; full: always; off: never",
+			word(&s.Verify, []string{"auto", "full", "off"}, nil)},
 		{"broker", "knobs of a broker that the lab starts (child, inprocess)",
 			dict{m: &s.Broker, check: checkKnob, known: knobNames}},
 		{"host", "what the run asks of the machine that target and generator share", s.Host.fields()},
@@ -206,10 +264,14 @@ func (v phaseValue) section() section {
 	}
 	return section{
 		kind(Warmup, "load that is not counted, for this long; at the rate of the next steady phase unless it has its own"),
+		kind(Ramp, "load on its way to a speed, for this long: figures of its own, judged by goals `in` it"),
 		kind(Steady, "load that is counted, for this long"),
 		kind(Pause, "no load, for this long"),
-		kind(Drain, "no load, until every consumer has seen every record, for this long at most"),
-		{"rate", "records per second over all producers, on a schedule that is fixed before the run; 1000/s to 5000/s: a ramp; max: closed loop, as fast as the target takes it", rate(&p.Rate, &p.RateTo, &p.rateSet)},
+		kind(Burst, "load out of the ordinary, for this long: figures of its own, judged by goals `in` it"),
+		kind(Drain, "no load, until every consumer has seen every record, for this long at most; between other phases, for just this long"),
+		{"rate", "records per second over all producers, on a schedule that is fixed before the run; 1k/s to 5k/s: a ramp; 1k/s then 5k/s: steps of equal length; 10k/s +- 5k/s every 20s: a sine; max: closed loop, as fast as the target takes it", rate(p)},
+		{"producers", "how many of the producers send in this phase, the first ones; 0: all", count(&p.Producers, 0, 1000)},
+		{"members", "how many members each group has from this phase on; 0: as many as before; needs a group protocol", count(&p.Members, 0, 1000)},
 		{"name", "what goals and reports call the phase; default: its kind", text(&p.Name)},
 	}
 }
@@ -348,12 +410,3 @@ func (s *Scenario) YAML() []byte {
 }
 
 var nameForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
-
-// records is how many records the phase's schedule holds; of a closed loop 0.
-func (p Phase) records() float64 {
-	rate := p.Rate
-	if p.RateTo > 0 {
-		rate = (p.Rate + p.RateTo) / 2
-	}
-	return rate * p.Len.Seconds()
-}

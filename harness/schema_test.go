@@ -62,7 +62,7 @@ func TestLibrary(t *testing.T) {
 			require.Equal(t, string(resolved), string(again.YAML()))
 			require.Equal(t, s, again)
 
-			p, err := s.Plan()
+			p, err := s.planIn("")
 			require.NoError(t, err)
 			require.Empty(t, p.Warnings)
 		})

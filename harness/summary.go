@@ -162,6 +162,15 @@ func ledgerLine(w io.Writer, l results.Ledger) {
 				text += "; " + v
 			}
 		}
+		if l.Aborted > 0 {
+			text += fmt.Sprintf("; %s sent in transactions that were aborted", results.FormatCount(float64(l.Aborted)))
+		}
+		if l.Redelivered > 0 {
+			text += fmt.Sprintf("; %s handed over again to a group's next member", results.FormatCount(float64(l.Redelivered)))
+		}
+		if l.Verified {
+			text += "; all of it was read once more at the end"
+		}
 		if l.Unacked > 0 {
 			text += fmt.Sprintf("; %s never acknowledged and yet there", results.FormatCount(float64(l.Unacked)))
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"millrace/harness/load"
@@ -26,8 +28,10 @@ type trial struct {
 	run    *results.Run
 	show   *progress
 	prof   *profiler
-	target *prober // nil: its process cannot be seen
+	target *prober                // nil: its process cannot be seen
+	next   atomic.Pointer[prober] // of the process that has taken the target's place
 	self   *prober
+	noting sync.Mutex // notes come from the load's callbacks and from the attendant
 
 	// Touched by the load generator's callbacks, one at a time, and read after
 	// it has returned.
@@ -42,6 +46,7 @@ type trial struct {
 type mark struct {
 	target, self spent
 	seen         bool // target was there to be read
+	pid          int  // of the target's process
 	host         machine
 }
 
@@ -50,6 +55,9 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	began := time.Now()
 	t, err := newTarget(&o)
 	if err != nil {
+		return nil, err
+	}
+	if err := suits(t, &o); err != nil {
 		return nil, err
 	}
 	tr := &trial{o: o, s: o.Scenario, t: t, show: newProgress(o), self: newProber(os.Getpid(), "")}
@@ -164,17 +172,51 @@ func (tr *trial) ceiling(ctx context.Context, spec load.Spec, ground *ground) (l
 type ending struct {
 	interrupted bool
 	broken      string // why the target can no longer be measured; "": it can
+	stopped     string // the condition on which it was stopped early; "": it was not
 }
 
 // drive runs the load and takes over what it measured.
 func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
 	loadCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	nurse := attend(loadCtx, tr.t, func() { cancel(errTargetGone) })
-	spec.Curtail = nurse.curtail
+	curtailed := make(chan struct{})
+	curtail := sync.OnceFunc(func() { close(curtailed) })
+	nurse := &attendant{
+		t: tr.t, faults: tr.s.faults(), curtail: curtail, note: tr.note,
+		giveUp:  func() { cancel(errTargetGone) },
+		revived: func(info results.TargetInfo) { tr.next.Store(newProber(info.PID, tr.t.pprof())) },
+	}
+	nurse.attend(loadCtx)
+	spec.Curtail = curtailed
 	spec.Logger = quiet
-	spec.OnPhase = func(i int) { tr.phase(loadCtx, i) }
-	spec.OnSample = tr.sample
+	spec.OnPhase = func(i int) {
+		if i == 0 {
+			nurse.begun <- time.Now()
+		}
+		tr.phase(loadCtx, i)
+	}
+	live := newSofar(tr.s)
+	var stopped string // why the run was ended early
+	spec.OnSample = func(s load.Sample) {
+		tr.sample(s)
+		if s.Phase < len(tr.s.Phases) && stopped == "" {
+			ph := tr.s.Phases[s.Phase]
+			if stopped = live.add(s, ph.Name, ph.Kind); stopped != "" {
+				curtail()
+			}
+		}
+	}
+	spec.Verify = tr.verification(nurse)
+	if v, ok := tr.t.(victim); ok && tr.s.evictsAfterLag() {
+		spec.OnRelease = func() {
+			e, err := evict(v.dataDirectory())
+			if err != nil {
+				tr.note("evict: %v", err)
+				return
+			}
+			tr.note("%v", e)
+		}
+	}
 	res, err := load.Run(loadCtx, spec)
 	cause := context.Cause(loadCtx)
 	cancel(nil)
@@ -189,11 +231,11 @@ func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
 		}
 		return ending{}, interruptedOr(ctx, err)
 	}
-	var end ending
+	end := ending{stopped: stopped}
 	switch {
 	case nurse.died != "":
 		end.broken = "the target died during the run: " + nurse.died
-		if nurse.revived {
+		if nurse.back {
 			tr.note("the target was started again on the data it had left, for the ledger to read back")
 		}
 	case isClosed(tr.t.gone()):
@@ -206,6 +248,7 @@ func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
 		end.broken = err.Error()
 	}
 	tr.run.Trial.Error = end.broken
+	tr.run.Trial.Faults = withGaps(nurse.suffered, res.Gaps)
 	tr.collect(res, spec)
 	return end, nil
 }
@@ -235,7 +278,7 @@ func (tr *trial) roomFor() error {
 	if err != nil {
 		return err
 	}
-	if !p.ClosedLoop && p.DiskFree > 0 && p.Disk > p.DiskFree {
+	if p.TooBig() {
 		return fmt.Errorf("the run may write %s and %s has only %s free: make it shorter or slower, or say another place with --data",
 			results.FormatBytes(p.Disk), p.DataDir, results.FormatBytes(p.DiskFree))
 	}
@@ -252,14 +295,18 @@ func (tr *trial) promise() {
 }
 
 func (tr *trial) note(format string, args ...any) {
+	tr.noting.Lock()
+	defer tr.noting.Unlock()
 	tr.run.Trial.Notes = append(tr.run.Trial.Notes, fmt.Sprintf(format, args...))
 }
 
 // phase is called as phase i begins, and once more when the last has ended.
 func (tr *trial) phase(ctx context.Context, i int) {
+	tr.follow()
 	m := mark{host: readMachine()}
 	m.self, _ = tr.self.read()
 	if tr.target != nil {
+		m.pid = tr.target.pid
 		if m.target, m.seen = tr.target.read(); m.seen {
 			tr.target.readRuntime(context.WithoutCancel(ctx), &m.target) // its client bounds it
 			tr.target.resetPeak()
@@ -276,15 +323,24 @@ func (tr *trial) phase(ctx context.Context, i int) {
 		tr.lastTarget, tr.lastSelf = m.target, m.self
 	}
 	if i < len(tr.s.Phases) {
-		if kind := tr.s.Phases[i].Kind; kind == Warmup || kind == Steady {
+		if tr.s.Phases[i].sends() {
 			tr.prof.phaseBegan(ctx, tr.s.Phases[i])
 		}
 	}
 	tr.show.phase(i)
 }
 
+// follow turns to the process that has taken the target's place.
+func (tr *trial) follow() {
+	if next := tr.next.Swap(nil); next != nil {
+		tr.target = next
+		tr.lastTarget, _ = next.read()
+	}
+}
+
 // sample takes about one second of the run.
 func (tr *trial) sample(s load.Sample) {
+	tr.follow()
 	secs := s.Len.Seconds()
 	if secs <= 0 {
 		return
@@ -298,7 +354,7 @@ func (tr *trial) sample(s load.Sample) {
 		PageCacheB: m.pageCache, DirtyB: m.dirty,
 	}
 	if s.Phase < len(tr.s.Phases) {
-		out.Scheduled = tr.s.Phases[s.Phase].Rate
+		out.Scheduled = tr.s.scheduledOver(s.Phase, s.Start, s.Start+s.Len)
 	}
 	out.AckP50Ns, out.AckP99Ns = percentiles(s.Latency[load.Ack])
 	out.E2EP50Ns, out.E2EP99Ns = percentiles(s.Latency[load.EndToEnd])

@@ -37,7 +37,7 @@ func samplesFor(percent float64) float64 {
 // that is met is met in spite of that. A goal that is missed is the target's
 // fault only where the target was what was measured; otherwise it is INVALID.
 func judge(s *Scenario, t *results.Trial, end ending) results.Verdict {
-	whole := !end.interrupted && end.broken == ""
+	whole := !end.interrupted && end.broken == "" && end.stopped == ""
 	if whole { // of a run cut short nobody can say who was late
 		audit(s, t)
 	}
@@ -66,6 +66,8 @@ func judge(s *Scenario, t *results.Trial, end ending) results.Verdict {
 		v.Outcome, v.Reason = results.Interrupted, "stopped before its end; what was measured is kept"
 	case end.broken != "":
 		v.Outcome, v.Reason = results.Fail, end.broken
+	case end.stopped != "":
+		v.Outcome, v.Reason = results.Fail, "stopped early: "+end.stopped
 	case t.Steady.LenS == 0:
 		v.Outcome, v.Reason = results.Inconclusive, "no steady phase was measured"
 	case t.Target.Kind == "sink" && v.Outcome != results.Invalid: // nothing could be read back
@@ -183,7 +185,7 @@ func violations(l results.Ledger) string {
 	for _, c := range []struct {
 		n    int64
 		what string
-	}{{l.Lost, "lost"}, {l.Duplicated, "doubled"}, {l.Reordered, "out of order"}, {l.Corrupt, "damaged"}} {
+	}{{l.Lost, "lost"}, {l.Duplicated, "doubled"}, {l.Reordered, "out of order"}, {l.Corrupt, "damaged"}, {l.AbortedSeen, "of aborted transactions and seen"}} {
 		if c.n > 0 {
 			verb := "were"
 			if c.n == 1 {
@@ -211,6 +213,9 @@ func answer(s *Scenario, t *results.Trial) string {
 		fmt.Fprintf(&b, " of %s scheduled", results.FormatCount(p.ScheduledRate))
 	} else {
 		b.WriteString(" in a closed loop")
+		if n := s.Producers.Buffered; n > 0 && s.Client == "kgo" {
+			fmt.Fprintf(&b, " of at most %s", plural(int64(n*s.Producers.Count), "record"))
+		}
 	}
 	latency := func(name, as string) {
 		if q := p.Latency[name]; q.Count > 0 {
@@ -226,10 +231,28 @@ func answer(s *Scenario, t *results.Trial) string {
 		fmt.Fprintf(&b, "; its CPU cost is %s per record", results.FormatNs(c.PerRecord.CPUNs))
 	}
 	b.WriteByte('.')
+	for _, f := range t.Faults {
+		b.WriteString(faultSentence(f))
+	}
 	if t.Audit.Limited {
 		b.WriteString(" The generator was the limit.")
 	}
 	return b.String()
+}
+
+func faultSentence(f results.Fault) string {
+	text := fmt.Sprintf(" After %s at %s", f.Do, results.FormatSpan(fromSeconds(f.AtS)))
+	switch {
+	case f.Do == evictCache && f.UnavailableS == 0:
+		return ""
+	case f.UnavailableS == 0:
+		return text + " nothing waited for 0.2 s."
+	}
+	text += fmt.Sprintf(" nothing was acknowledged for %s s", results.FormatNumber(f.UnavailableS))
+	if f.FirstAckS != nil {
+		text += fmt.Sprintf(", of which %s s after it was over", results.FormatNumber(*f.FirstAckS))
+	}
+	return text + "."
 }
 
 func subject(t results.TargetInfo) string {

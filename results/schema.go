@@ -89,6 +89,11 @@ type Trial struct {
 	// every consumer; nil: not drained in the time given, or no consumer.
 	DrainS *float64 `json:"drain_s,omitempty"`
 	Ledger Ledger   `json:"ledger"`
+	// Faults of the timeline that befell the target, in order.
+	Faults []Fault `json:"faults,omitempty"`
+	// UnavailableS is the longest time in which records waited and none was
+	// acknowledged; 0: none of 0.2 s or more.
+	UnavailableS float64 `json:"unavailable_s,omitempty"`
 	// Roofline is the steady phases beside what the machine could do at most;
 	// nil: that is not known, or nothing in bytes was moved.
 	Roofline *Roofline `json:"roofline,omitempty"`
@@ -225,6 +230,20 @@ type Audit struct {
 	Reason    string  `json:"reason,omitempty"`
 }
 
+// Fault is something that the lab did to the target. Times are seconds since
+// the start of the run.
+type Fault struct {
+	Do    string  `json:"do"` // kill, stop, full, evict
+	AtS   float64 `json:"at_s"`
+	OverS float64 `json:"over_s"` // kill: when it listened again
+	// UnavailableS is how long records waited and none was acknowledged, from the
+	// last before the fault to the first after it; 0: less than 0.2 s.
+	UnavailableS float64 `json:"unavailable_s"`
+	// FirstAckS is from OverS to the next acknowledgement; nil: none came, or
+	// they had never ceased.
+	FirstAckS *float64 `json:"first_ack_s,omitempty"`
+}
+
 // Ledger is the account of every acknowledged record, read back once.
 type Ledger struct {
 	Checked      bool     `json:"checked"` // false: nothing could be read back; Reason says why
@@ -235,13 +254,19 @@ type Ledger struct {
 	Duplicated   int64    `json:"duplicated"`
 	Reordered    int64    `json:"reordered"`
 	Corrupt      int64    `json:"corrupt"`
-	Unacked      int64    `json:"unacknowledged"` // read back though never acknowledged: allowed, counted
-	Unchecked    int64    `json:"unchecked"`      // acknowledged, and the target could not be asked any more
+	Unacked      int64    `json:"unacknowledged"`         // read back though never acknowledged: allowed, counted
+	Aborted      int64    `json:"aborted,omitempty"`      // sent in transactions that were aborted
+	AbortedSeen  int64    `json:"aborted_seen,omitempty"` // of them, seen by a reader of committed records: a violation
+	Redelivered  int64    `json:"redelivered,omitempty"`  // read again at the same offset by the group's next member: allowed, counted
+	Verified     bool     `json:"verified,omitempty"`     // everything was read once more at the end
+	Unchecked    int64    `json:"unchecked"`              // acknowledged, and the target could not be asked any more
 	Examples     []string `json:"examples,omitempty"`
 }
 
 // Violations counts records whose promise was broken.
-func (l Ledger) Violations() int64 { return l.Lost + l.Duplicated + l.Reordered + l.Corrupt }
+func (l Ledger) Violations() int64 {
+	return l.Lost + l.Duplicated + l.Reordered + l.Corrupt + l.AbortedSeen
+}
 
 // Verdict is verdict.json.
 type Verdict struct {

@@ -195,7 +195,7 @@ func newRun(s Spec) (*run, error) {
 		r.sources = partitionsOf(s.Transform.Outputs)
 	}
 	r.ledger.committed = s.Consumers.Committed
-	if s.Verify != nil {
+	if s.Retain {
 		r.ledger.retain()
 	}
 	for _, group := range r.ledger.readings {
@@ -459,6 +459,7 @@ func CeilingAgainst(ctx context.Context, s Spec, addr string, d time.Duration) (
 	s.Consumers = Consumers{}
 	s.SkipReadBack = true
 	s.OnPhase, s.OnSample, s.GiveUp = nil, nil, 0
+	s.Timeline, s.Verify, s.Retain, s.Transform, s.Producers.Transaction = nil, nil, false, Transform{}, Transaction{}
 	s.Phases = []Phase{{Kind: Warmup, Len: d / 4}, {Kind: Steady, Len: d - d/4}, {Kind: Drain, Len: time.Second}}
 	res, err := Run(ctx, s)
 	if err != nil {

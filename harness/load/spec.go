@@ -58,6 +58,9 @@ type Spec struct {
 	// ledger also judges what had been read before the target died. It may take
 	// as long as the sending did. nil: never.
 	Verify func() bool
+	// Retain keeps what the lean client knows of each batch until then, at 48 bytes
+	// each: without it a verification checks CRCs and numbers, not contents.
+	Retain bool
 	// SkipReadBack leaves records unread where there are no consumer groups.
 	// Otherwise they are read back once after the drain, for the ledger, which
 	// may take as long as the sending did.
