@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +26,24 @@ func (t *trialFlags) register(cmd *cobra.Command) {
 	f.StringVar(&t.opts.OutDir, "out", "results/runs", "`DIR` for run directories")
 	f.StringVar(&t.opts.DataDir, "data", "", "`DIR` in which the broker's data is put, and removed after (default: the system's temporary one)")
 	f.BoolVar(&t.json, "json", false, "results as JSON on standard output")
+	hostFlags(cmd, &t.sets)
+}
+
+// hostFlags are short for settings of the scenario's host section.
+func hostFlags(cmd *cobra.Command, sets *[]string) {
+	f := cmd.Flags()
+	set := func(key string) func(string) error {
+		return func(v string) error { *sets = append(*sets, "host."+key+"="+v); return nil }
+	}
+	f.Func("warm-memory", "`SIZE` of page cache to touch before each run (host.warm)", set("warm"))
+	f.Func("congestion", "TCP congestion `CONTROL` of both ends' sockets (host.congestion)", set("congestion"))
+	f.Func("pin", "`TARGET:GENERATOR`: CPUs for each, such as 0:1 (host.target.cpus, host.generator.cpus)", func(v string) error {
+		target, generator, ok := strings.Cut(v, ":")
+		if !ok {
+			return errors.New("write the target's CPUs, a colon, and the generator's, such as 0:1")
+		}
+		return errors.Join(set("target.cpus")(target), set("generator.cpus")(generator))
+	})
 }
 
 // target declares the flag of the commands that measure one target.
