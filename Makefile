@@ -2,7 +2,7 @@
 # does all of its own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help build run test test-race test-kafkajs bench bench-compare bench-paths compare profile limits dash lint fuzz clean
+.PHONY: oracle help build run test test-race test-kafkajs bench bench-compare bench-paths compare profile limits dash lint fuzz clean
 
 SCENARIO ?= quickstart
 KNOB     ?= read.path=sendfile,copy,mmap
@@ -53,6 +53,12 @@ test-kafkajs: need-go ## the client tests with kafkajs from npm among the client
 	@.ci/need npm npm "the kafkajs tests"
 	npm --prefix core/clients/kafkajs ci --silent
 	go test -count=1 -tags kafkajs ./core/clients
+
+KAFKA ?= 4.1.0
+oracle: need-go ## ask Apache Kafka again what it answers (from Maven Central; KAFKA=4.1.0)
+	@.ci/need mvn maven "Apache Kafka's jars"
+	mvn -q -f core/oracle/pom.xml -Dkafka=$(KAFKA) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.build/kafka-$(KAFKA)
+	core/oracle/record.sh .build/kafka-$(KAFKA)
 
 bench: need-go ## micro and path benchmarks, some minutes (BENCH=regexp TIME=100ms)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(TIME) $(BENCHPKG)

@@ -110,6 +110,12 @@ func PeekSize(b []byte) (int, error) {
 	return int(length) + LogOverhead, nil
 }
 
+// PeekTransactional says whether the batch that starts at b claims to be part
+// of a transaction; false where b is too short to tell.
+func PeekTransactional(b []byte) bool {
+	return len(b) >= HeaderSize && Batch{b}.IsTransactional()
+}
+
 func magicFault(magic int8) *Error {
 	kind := ErrMagic
 	if magic == 0 || magic == 1 {

@@ -81,15 +81,16 @@ func (p *Policy) Check(b []byte) (Batch, error) {
 	if p.MaxBytes > 0 && v.Size() > p.MaxBytes {
 		return Batch{}, fault(ErrTooLarge, "batch", 0, int64(v.Size()), "at most "+strconv.Itoa(p.MaxBytes)+" bytes")
 	}
-	if v.Size() != len(b) {
-		return Batch{}, fault(ErrRecords, "bytes after the batch", v.Size(), int64(len(b)-v.Size()), "none: one batch per partition")
-	}
-	// The checksum comes before what it covers: a producer sends bytes that
-	// were damaged on the way again, but gives up on an invalid record.
+	// The checksum comes before what it covers, and before what follows: a
+	// producer sends bytes that were damaged on the way again, but gives up on
+	// an invalid record.
 	if p.Depth != DepthNone {
 		if err := v.CheckCRC(); err != nil {
 			return Batch{}, err
 		}
+	}
+	if v.Size() != len(b) {
+		return Batch{}, fault(ErrRecords, "bytes after the batch", v.Size(), int64(len(b)-v.Size()), "none: one batch per partition")
 	}
 	if err := p.checkHeader(v); err != nil {
 		return Batch{}, err

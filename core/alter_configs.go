@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -79,10 +78,8 @@ func (b *Broker) alterOne(image *meta.Image, a alteration) (meta.Record, *fault)
 		return nil, b.refuseBrokerConfig(a)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		return b.alterGroup(image, a)
-	case kmsg.ConfigResourceTypeUnknown:
-		return nil, faultf(kerr.InvalidRequest, "Unknown resource type: %d", a.kind)
 	}
-	return nil, faultf(kerr.InvalidRequest, "Unsupported resource type: %s", fmt.Sprint(a.kind))
+	return nil, faultf(kerr.InvalidRequest, "Unknown resource type %d", a.kind)
 }
 
 // malformed finds what is wrong whatever the resource is.
@@ -91,7 +88,7 @@ func (a alteration) malformed() *fault {
 	var null []string
 	for _, o := range a.ops {
 		if seen[o.name] {
-			return faultf(kerr.InvalidRequest, "Error due to duplicate config keys: %s", o.name)
+			return faultf(kerr.InvalidRequest, "Error due to duplicate config keys")
 		}
 		seen[o.name] = true
 		switch o.op {

@@ -60,7 +60,7 @@ func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreateP
 
 func (b *Broker) checkGrowth(topic *meta.Topic, asked *kmsg.CreatePartitionsRequestTopic) *fault {
 	if topic == nil {
-		return &fault{kerr.UnknownTopicOrPartition.Code, "This server does not host this topic-partition."}
+		return &fault{code: kerr.UnknownTopicOrPartition.Code}
 	}
 	if internalTopic(topic.Name) {
 		return faultf(kerr.InvalidTopicException, "The number of partitions of %s says what is kept where, and cannot change.", topic.Name)

@@ -152,7 +152,7 @@ func (b *Broker) newTopic(image *meta.Image, asked *kmsg.CreateTopicsRequestTopi
 	case asked.ReplicationFactor < -1 || asked.ReplicationFactor == 0:
 		return none, faultf(kerr.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
 	case partitions < -1 || partitions == 0:
-		return none, faultf(kerr.InvalidPartitions, "Number of partitions must be larger than 0, or -1 to use the default value.")
+		return none, faultf(kerr.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
 	case asked.ReplicationFactor > 1:
 		return none, faultf(kerr.InvalidReplicationFactor,
 			"Unable to replicate the partition %d time(s): The target replication factor of %[1]d cannot be reached because only 1 broker(s) are registered.",

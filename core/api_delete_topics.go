@@ -11,7 +11,8 @@ import (
 //
 //   - v5 adds words to an error.
 //   - Unknown: UNKNOWN_TOPIC_OR_PARTITION by name, UNKNOWN_TOPIC_ID by id. Both
-//     given, neither given, or the same topic twice: INVALID_REQUEST.
+//     given, neither given, or the same topic twice (answered once):
+//     INVALID_REQUEST.
 //   - A deleted topic's files leave in the background; the answer does not wait
 //     for them.
 func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsResponse, error) {
@@ -26,10 +27,13 @@ func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsRes
 		resp.Topics = resp.Topics[:0]
 		var records []meta.Record
 		found := make([]*meta.Topic, len(asked))
-		times := map[*meta.Topic]int{}
+		times, names := map[*meta.Topic]int{}, map[*meta.Topic]int{}
 		for i := range asked {
 			found[i] = topicToDelete(image, &asked[i])
 			times[found[i]]++
+			if asked[i].Topic != nil {
+				names[found[i]]++
+			}
 		}
 		for i := range asked {
 			t, topic := &asked[i], found[i]
@@ -45,8 +49,15 @@ func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsRes
 				f = &fault{kerr.UnknownTopicOrPartition.Code, "This server does not host this topic-partition."}
 			case topic == nil:
 				f = &fault{kerr.UnknownTopicID.Code, "This server does not host this topic ID."}
+			case times[topic] < 0:
+				continue // told already
+			case names[topic] > 1:
+				f = faultf(kerr.InvalidRequest, "Duplicate topic name.")
+				times[topic] = -1
 			case times[topic] > 1:
-				f = faultf(kerr.InvalidRequest, "The same topic is named more than once.")
+				f = faultf(kerr.InvalidRequest, "The provided topic name maps to an ID that was already supplied.")
+				out.Topic, out.TopicID = kmsg.StringPtr(topic.Name), topic.ID
+				times[topic] = -1
 			default:
 				out.Topic, out.TopicID = kmsg.StringPtr(topic.Name), topic.ID
 				records = append(records, meta.TopicDeleted{Topic: topic.ID})

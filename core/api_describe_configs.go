@@ -1,7 +1,6 @@
 package core
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 
@@ -24,12 +23,13 @@ func describeConfigs(c *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeC
 		r := &req.Resources[i]
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = r.ResourceType, r.ResourceName
+		out.ErrorMessage = kmsg.StringPtr("") // not null: so does Kafka
 		list, f := c.configsOf(r)
 		if f != nil {
-			out.ErrorCode, out.ErrorMessage = f.code, f.text()
+			out.ErrorCode, out.ErrorMessage = f.code, kmsg.StringPtr(f.message)
 		}
 		for _, s := range list {
-			if r.ConfigNames == nil || slices.Contains(r.ConfigNames, s.name) {
+			if len(r.ConfigNames) == 0 || slices.Contains(r.ConfigNames, s.name) {
 				out.Configs = append(out.Configs, describeSetting(req, s))
 			}
 		}
@@ -61,10 +61,18 @@ func (b *Broker) configsOf(r *kmsg.DescribeConfigsRequestResource) ([]setting, *
 			return nil, faultf(kerr.InvalidRequest, "Unexpected broker id, expected %d or empty string, but received %s", b.node, r.ResourceName)
 		}
 		return b.brokerListing(), nil
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if r.ResourceName == "" {
+			return nil, faultf(kerr.InvalidRequest, "Broker id must not be empty")
+		}
+		if id, err := strconv.Atoi(r.ResourceName); err != nil || id != int(b.node) {
+			return nil, faultf(kerr.InvalidRequest, "Unexpected broker id, expected %d but received %s", b.node, r.ResourceName)
+		}
+		return nil, nil // there is one logger, whose level is the process's
 	case kmsg.ConfigResourceTypeGroupConfig:
 		return b.groupListing(r.ResourceName)
 	}
-	return nil, faultf(kerr.InvalidRequest, "Unsupported resource type: %s", fmt.Sprint(r.ResourceType))
+	return nil, faultf(kerr.InvalidRequest, "%s", kerr.InvalidRequest.Description)
 }
 
 func describeSetting(req *kmsg.DescribeConfigsRequest, s setting) kmsg.DescribeConfigsResponseResourceConfig {

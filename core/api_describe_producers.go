@@ -19,6 +19,9 @@ func describeProducers(c *call, req *kmsg.DescribeProducersRequest) (*kmsg.Descr
 			o.Partition = index
 			if topic == nil || topic.partition(index) == nil {
 				o.ErrorCode = kerr.UnknownTopicOrPartition.Code
+				if topic == nil {
+					o.ErrorMessage = kmsg.StringPtr(kerr.UnknownTopicOrPartition.Description)
+				}
 				out.Partitions = append(out.Partitions, o)
 				continue
 			}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"slices"
 	"sort"
 
@@ -18,7 +19,8 @@ const maxDescribedPartitions = 2000
 //
 //   - No topics: all. The answer holds at most as many partitions as the client
 //     allows (and 2000), and says in a cursor where the next page starts.
-//   - A cursor skips what lies before it. Unknown topics are
+//   - A cursor skips what lies before it; one that names a topic not asked for,
+//     or a partition below 0: INVALID_REQUEST. Unknown topics are
 //     UNKNOWN_TOPIC_OR_PARTITION, bad names INVALID_TOPIC_EXCEPTION; none is
 //     made.
 func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) (*kmsg.DescribeTopicPartitionsResponse, error) {
@@ -27,13 +29,18 @@ func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) 
 	from := ""
 	if req.Cursor != nil {
 		from = req.Cursor.Topic
+		if badCursor(req) {
+			for i := range req.Topics {
+				resp.Topics = append(resp.Topics, undescribed(req.Topics[i].Topic))
+				resp.Topics[i].ErrorCode, resp.Topics[i].AuthorizedOperations = kerr.InvalidRequest.Code, math.MinInt32
+			}
+			return resp, nil
+		}
 	}
 	names := describedNames(view.image, req)
 	names = names[sort.SearchStrings(names, from):]
 	left := maxDescribedPartitions
-	if n := int(req.ResponsePartitionLimit); n > 0 {
-		left = min(left, n)
-	}
+	left = max(min(left, int(req.ResponsePartitionLimit)), 1)
 	for _, name := range names {
 		t := view.byName[name]
 		if t == nil {
@@ -57,6 +64,12 @@ func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) 
 		}
 	}
 	return resp, nil
+}
+
+// badCursor says whether the cursor points at none of what was asked for.
+func badCursor(req *kmsg.DescribeTopicPartitionsRequest) bool {
+	named := func(t kmsg.DescribeTopicPartitionsRequestTopic) bool { return t.Topic == req.Cursor.Topic }
+	return req.Cursor.Partition < 0 || len(req.Topics) > 0 && !slices.ContainsFunc(req.Topics, named)
 }
 
 // describedNames lists the names asked for, sorted, each once.
@@ -84,6 +97,7 @@ func undescribed(name string) kmsg.DescribeTopicPartitionsResponseTopic {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	out.Topic = kmsg.StringPtr(name)
 	out.ErrorCode = kerr.UnknownTopicOrPartition.Code
+	out.AuthorizedOperations = topicOperations
 	if topicNameFault(name) != "" {
 		out.ErrorCode = kerr.InvalidTopicException.Code
 	}

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"regexp"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -15,7 +16,7 @@ func describeTransactions(c *call, req *kmsg.DescribeTransactionsRequest) (*kmsg
 	resp := kmsg.NewPtrDescribeTransactionsResponse()
 	for _, id := range req.TransactionalIDs {
 		out := kmsg.NewDescribeTransactionsResponseTransactionState()
-		out.TransactionalID, out.ProducerID, out.ProducerEpoch, out.StartTimestamp = id, -1, -1, -1
+		out.TransactionalID = id
 		if id == "" {
 			out.ErrorCode = kerr.InvalidRequest.Code
 			resp.TransactionStates = append(resp.TransactionStates, out)
@@ -47,10 +48,13 @@ func describeTransactions(c *call, req *kmsg.DescribeTransactionsRequest) (*kmsg
 	return resp, nil
 }
 
-// ListTransactions, v0 to v1: the transactional ids that there are, or those in
+var matchAll = regexp.MustCompile("")
+
+// ListTransactions, v0 to v2: the transactional ids that there are, or those in
 // certain states, of certain producer ids, or (v1) with a transaction that has
-// run for longer than so many milliseconds. States that there are not are told
-// back.
+// run for longer than so many milliseconds, or (v2) whose id as a whole matches a
+// regular expression: INVALID_REGULAR_EXPRESSION where it is none. States that
+// there are not are told back.
 func listTransactions(c *call, req *kmsg.ListTransactionsRequest) (*kmsg.ListTransactionsResponse, error) {
 	resp := kmsg.NewPtrListTransactionsResponse()
 	var states []txn.State
@@ -59,6 +63,14 @@ func listTransactions(c *call, req *kmsg.ListTransactionsRequest) (*kmsg.ListTra
 			states = append(states, s)
 		} else {
 			resp.UnknownStateFilters = append(resp.UnknownStateFilters, name)
+		}
+	}
+	pattern := matchAll
+	if req.Version >= 2 && req.TransactionalIDPattern != nil && *req.TransactionalIDPattern != "" {
+		var err error
+		if pattern, err = regexp.Compile("^(?:" + *req.TransactionalIDPattern + ")$"); err != nil {
+			resp.ErrorCode = kerr.InvalidRegularExpression.Code
+			return resp, nil
 		}
 	}
 	t := c.txns.Load()
@@ -70,7 +82,7 @@ func listTransactions(c *call, req *kmsg.ListTransactionsRequest) (*kmsg.ListTra
 	now := c.now().UnixMilli()
 	for _, d := range list {
 		switch {
-		case len(req.StateFilters) > 0 && !slices.Contains(states, d.State),
+		case !pattern.MatchString(d.ID), len(req.StateFilters) > 0 && !slices.Contains(states, d.State),
 			len(req.ProducerIDFilters) > 0 && !slices.Contains(req.ProducerIDFilters, d.Producer),
 			req.Version >= 1 && req.DurationFilterMillis >= 0 && (d.Started < 0 || now-d.Started <= req.DurationFilterMillis):
 			continue

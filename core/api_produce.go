@@ -16,8 +16,10 @@ import (
 //     and with which code it is refused. zstd from v7.
 //   - acks 0: no answer, and an error closes the connection. acks 1 and -1 are
 //     answered when the sync policy's promise holds; with one replica they mean
-//     the same. Others: INVALID_REQUIRED_ACKS. acks -1 where min.insync.replicas
-//     asks for more than the one there is: NOT_ENOUGH_REPLICAS.
+//     the same. Others: INVALID_REQUIRED_ACKS. min.insync.replicas counts for no
+//     more than the replicas there are, as since Kafka 4.0.
+//   - A transactional batch in a request without a transactional id:
+//     TRANSACTIONAL_ID_AUTHORIZATION_FAILED, for all of the request.
 //   - Idempotent batches are appended once and in order: a batch sent again is
 //     answered with the offset it got, a gap is OUT_OF_ORDER_SEQUENCE_NUMBER,
 //     an epoch older than the last seen INVALID_PRODUCER_EPOCH.
@@ -41,6 +43,8 @@ func serveProduce(b *Broker, f *netio.Frame, h wire.Header, body []byte) {
 	switch {
 	case w.req.Acks < -1 || w.req.Acks > 1:
 		w.refuseAll(kerr.InvalidRequiredAcks.Code)
+	case w.untold():
+		w.refuseAll(kerr.TransactionalIDAuthorizationFailed.Code)
 	default:
 		w.appendAll()
 	}

@@ -23,6 +23,10 @@ func txnOffsetCommit(c *groupCall, req *kmsg.TxnOffsetCommitRequest) {
 		c.answer(group.Refusal(req, kerr.NotCoordinator.Code))
 		return
 	}
+	if req.Group == "" {
+		c.answer(group.Refusal(req, kerr.InvalidGroupID.Code))
+		return
+	}
 	view, known := c.view.Load(), req.Topics[:0]
 	var refused []kmsg.TxnOffsetCommitResponseTopic
 	for _, t := range req.Topics {

@@ -41,7 +41,7 @@ func coreAPIs() []api {
 		{key: int16(kmsg.DescribeCluster), advertised: 0, min: 0, max: 2, handle: typed(describeCluster)},
 		{key: int16(kmsg.DescribeProducers), advertised: 0, min: 0, max: 0, handle: typed(describeProducers), slow: always},
 		{key: int16(kmsg.DescribeTransactions), advertised: 0, min: 0, max: 0, handle: typed(describeTransactions), slow: always},
-		{key: int16(kmsg.ListTransactions), advertised: 0, min: 0, max: 1, handle: typed(listTransactions), slow: always},
+		{key: int16(kmsg.ListTransactions), advertised: 0, min: 0, max: 2, handle: typed(listTransactions), slow: always},
 		{key: int16(kmsg.ConsumerGroupHeartbeat), advertised: 0, min: 0, max: 1, raw: grouped(consumerGroupHeartbeat)},
 		{key: int16(kmsg.ConsumerGroupDescribe), advertised: 0, min: 0, max: 1, raw: grouped(consumerGroupDescribe)},
 		{key: int16(kmsg.DescribeTopicPartitions), advertised: 0, min: 0, max: 0, handle: typed(describeTopicPartitions)},

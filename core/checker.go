@@ -91,9 +91,9 @@ var refusals = []struct {
 	kind error
 	code int16
 }{
-	{batching.ErrOldFormat, kerr.UnsupportedForMessageFormat.Code}, // before ErrMagic, which it is too
+	{batching.ErrOldFormat, kerr.InvalidRecord.Code}, // before ErrMagic, which it is too
 	{batching.ErrMagic, kerr.CorruptMessage.Code},
-	{batching.ErrTruncated, kerr.CorruptMessage.Code},
+	{batching.ErrTruncated, kerr.InvalidRecord.Code},
 	{batching.ErrCorrupt, kerr.CorruptMessage.Code},
 	{batching.ErrCRC, kerr.CorruptMessage.Code},
 	{batching.ErrTooLarge, kerr.MessageTooLarge.Code},

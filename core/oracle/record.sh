@@ -2,7 +2,7 @@
 # Starts a fresh Apache Kafka (one broker) from its jars and writes down what it
 # answers to the scripts. record.sh LIBS [go test flags]
 set -euo pipefail
-libs=$1; shift
+libs=$(cd "$1" && pwd); shift
 dir=$(mktemp -d); port=${KAFKA_PORT:-19492}
 cat > "$dir/server.properties" <<P
 process.roles=broker,controller
