@@ -367,6 +367,7 @@ func (s *shard) leaveConsumer(body *kmsg.ConsumerGroupHeartbeatRequest) (*kmsg.C
 		m.release()
 		m.epoch, m.revoking = leftForNow, nil
 		m.claim()
+		m.c.charge(m)
 		s.timers.stop(&m.rebalanceTimer)
 		s.emit(currentRecord(m))
 		return r, nil

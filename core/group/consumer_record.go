@@ -365,7 +365,9 @@ func (s *shard) unloadConsumer(g *group, kind int16, of string) {
 	c := g.consumer
 	switch kind {
 	case keyConsumerGroup:
-		s.shedConsumer(g)
+		if s.shedConsumer(g); len(g.offsets) == 0 {
+			s.forget(g)
+		}
 	case keyTargetEpoch:
 		c.assigned = -1
 	case keyMember:
@@ -375,10 +377,12 @@ func (s *shard) unloadConsumer(g *group, kind int16, of string) {
 	case keyTarget:
 		if m := c.members[of]; m != nil {
 			m.target = nil
+			c.charge(m)
 		}
 	case keyCurrent:
 		if m := c.members[of]; m != nil {
 			m.epoch, m.previous, m.state, m.owned, m.revoking = -1, -1, memberStable, nil, nil
+			c.charge(m)
 		}
 	case keyRegex:
 		if e := c.regexes[of]; e != nil {

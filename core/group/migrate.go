@@ -31,6 +31,7 @@ func (s *shard) asConsumerGroup(g *group) (*consumerGroup, error) {
 	}
 	c := newConsumerGroup(g)
 	c.epoch, c.assigned = g.generation, g.generation
+	has := g.lastAssignments()
 	for _, old := range g.members {
 		name := g.protocol
 		if name == "" {
@@ -40,7 +41,7 @@ func (s *shard) asConsumerGroup(g *group) (*consumerGroup, error) {
 		if err := sub.ReadFrom(old.metadata(name)); err != nil {
 			return nil, fmt.Errorf("the subscription of %s: %w", old.id, err)
 		}
-		owned, err := s.readAssignment(old.assignment)
+		owned, err := s.readAssignment(has[old.id])
 		if err != nil {
 			return nil, fmt.Errorf("the assignment of %s: %w", old.id, err)
 		}
@@ -62,6 +63,24 @@ func (s *shard) asConsumerGroup(g *group) (*consumerGroup, error) {
 	}
 	c.hash, c.seen = hashOf(s.metadata, c.subscribed()), s.metadata
 	return c, nil
+}
+
+// lastAssignments is what the members were given last, by id. While the group
+// rebalances that is what they may still own, though it was taken from them.
+func (g *group) lastAssignments() map[string][]byte {
+	out := map[string][]byte{}
+	v := kmsg.NewGroupMetadataValue()
+	if g.state != Stable && g.kept != nil && v.ReadFrom(g.kept) == nil {
+		for _, m := range v.Members {
+			out[m.MemberID] = m.Assignment
+		}
+	}
+	for _, m := range g.members {
+		if len(m.assignment) > 0 || g.state == Stable {
+			out[m.id] = m.assignment
+		}
+	}
+	return out
 }
 
 // readAssignment reads what a classic leader assigned. Topics that are gone are
@@ -185,9 +204,13 @@ func (c *consumerGroup) agrees() bool {
 	return false
 }
 
-// downgrade makes the group a classic one of the members that stay, with their
-// target for an assignment. If a member has left they are to rebalance; if
-// joiner has taken the place of one, there is no need to.
+// downgrade makes the group a classic one of the members that stay. If a member has
+// left they are to rebalance; if joiner has taken the place of one, and all have
+// what they are to have, there is no need to.
+//
+// What they have is their assignment. Kafka takes the target, which another member
+// may still own: should the group be upgraded again before they have rejoined, it
+// would have two owners.
 func (s *shard) downgrade(c *consumerGroup, gone []*subscriber, joiner *subscriber) {
 	g := c.g
 	for _, r := range c.tombstones() {
@@ -195,7 +218,7 @@ func (s *shard) downgrade(c *consumerGroup, gone []*subscriber, joiner *subscrib
 	}
 	stay := c.sorted()
 	stay = slices.DeleteFunc(stay, func(m *subscriber) bool { return slices.Contains(gone, m) })
-	epoch := c.epoch
+	epoch, settled := c.epoch, c.state() == Stable
 	s.shedConsumer(g)
 	g.state, g.previous, g.since = Stable, Empty, s.now.UnixMilli()
 	g.protocolType, g.generation = consumerProtocol, epoch
@@ -203,7 +226,7 @@ func (s *shard) downgrade(c *consumerGroup, gone []*subscriber, joiner *subscrib
 		m := &member{
 			g: g, id: old.id, instance: old.instance, clientID: old.clientID, host: old.host,
 			session: old.classic.session, rebalance: old.rebalance, protocols: old.classic.protocols,
-			assignment: s.writeAssignment(old.target, old.classic.version()),
+			assignment: s.writeAssignment(old.owned.plus(old.revoking), old.classic.version()),
 		}
 		g.add(m)
 		g.grow(m.size())
@@ -212,7 +235,7 @@ func (s *shard) downgrade(c *consumerGroup, gone []*subscriber, joiner *subscrib
 	g.protocol = g.choose()
 	g.learnTopics()
 	s.writeDown(g)
-	if joiner == nil {
+	if joiner == nil || !settled {
 		s.rebalance(g)
 	}
 }

@@ -69,6 +69,7 @@ type script struct {
 	ids     int
 	actors  map[string]*actor
 	parked  map[*Request]string
+	topics  *topics
 	silence bool // the command in hand printed nothing yet
 }
 
@@ -78,10 +79,13 @@ type actor struct {
 	member     string
 	generation int32
 	protocol   string
+	epoch      int32 // as a member of a group of the type consumer
+	told       partitionSet
 }
 
 func newScript(t *testing.T) *script {
 	sc := &script{t: t, cfg: Defaults(), now: time.UnixMilli(0).UTC(), actors: map[string]*actor{}, parked: map[*Request]string{}}
+	sc.topics = &topics{}
 	sc.reset()
 	sc.shard.loaded(sc.now)
 	return sc
@@ -89,6 +93,7 @@ func newScript(t *testing.T) *script {
 
 func (sc *script) reset() {
 	sc.shard = newShard(&sc.cfg, sc.cfg.budget(), func() string { sc.ids++; return strconv.Itoa(sc.ids) })
+	sc.shard.metadata = sc.topics
 }
 
 func (sc *script) actor(name string) *actor {
@@ -158,8 +163,13 @@ func (o *options) list(key, def string) []string {
 //	NAME: list [v= states= types=]
 //	NAME: delete GROUP…
 //	topic-deleted TOPIC
+//	topic TOPIC partitions=     there is one, of so many; 0: there is none
+//	group-config GROUP KEY=VALUE…
+//	NAME: beat GROUP [v= id= epoch= instance= rack= topics=A,B regex= assignor= owns=T:0,1;U:2|told rebalance=]
+//	NAME: describe-consumer GROUP
 //
-// id and gen default to what the last JoinGroup of NAME was told.
+// id and gen default to what the last JoinGroup of NAME was told. A beat's id is
+// NAME, its epoch what the last one was told; with epoch 0 it tells all.
 func (sc *script) run(line string) string {
 	var out strings.Builder
 	sc.silence = true
@@ -186,6 +196,17 @@ func (sc *script) run(line string) string {
 		sc.advance(&out, d)
 	case "restart":
 		sc.restart(&out)
+	case "topic":
+		sc.silence = false
+		sc.topics = sc.topics.with(o.rest[0], int32(o.number("partitions", 0)))
+		sc.shard.metadata = sc.topics
+	case "group-config":
+		sc.silence = false
+		for k, v := range o.kv {
+			o.used[k] = true
+			sc.topics = sc.topics.set(o.rest[0], k, v)
+		}
+		sc.shard.metadata = sc.topics
 	case "topic-deleted":
 		sc.print(&out, sc.shard.topicDeleted(sc.now, o.rest[0]))
 	default:
@@ -225,6 +246,10 @@ func (sc *script) configure(o *options) {
 			sc.cfg.InitialDelay = time.Duration(n) * time.Millisecond
 		case "retention-minutes":
 			sc.cfg.RetentionMinutes = int(n)
+		case "consumer-max-size":
+			sc.cfg.Consumer.MaxMembers = int(n)
+		case "policy": // 0 none, 1 up, 2 down
+			sc.cfg.Consumer.Migration = []string{MigrateNone, MigrateUp, MigrateDown}[n]
 		default:
 			sc.t.Fatalf("config: what is %q?", k)
 		}
@@ -263,6 +288,10 @@ func (sc *script) restart(out *strings.Builder) {
 	}
 	sc.print(out, sc.shard.loaded(sc.now))
 	for _, g := range sc.shard.sorted() {
+		if c := g.consumer; c != nil {
+			fmt.Fprintf(out, "%s %s epoch=%d assigned=%d members=%d offsets=%d\n", g.id, c.state(), c.epoch, c.assigned, len(c.members), countOffsets(g))
+			continue
+		}
 		fmt.Fprintf(out, "%s %s gen=%d members=%s offsets=%d\n", g.id, g.state, g.generation, names(g.members), countOffsets(g))
 	}
 }
@@ -387,6 +416,12 @@ func (sc *script) request(a *actor, verb string, o *options) kmsg.Request {
 		r := kmsg.NewPtrDeleteGroupsRequest()
 		r.Version, r.Groups = v(2), o.rest
 		return r
+	case "beat":
+		return sc.beatOf(a, group, o)
+	case "describe-consumer":
+		r := kmsg.NewPtrConsumerGroupDescribeRequest()
+		r.Version, r.Groups = v(1), []string{group}
+		return r
 	}
 	sc.t.Fatalf("what is %q?", verb)
 	return nil
@@ -425,6 +460,9 @@ func (sc *script) print(out *strings.Builder, fx effects) {
 			case j.ErrorCode == kerr.MemberIDRequired.Code:
 				a.member = j.MemberID
 			}
+		}
+		if b, ok := r.body.(*kmsg.ConsumerGroupHeartbeatResponse); ok {
+			sc.actor(name).heard(b)
 		}
 		fmt.Fprintf(out, "%s: %s\n", name, showReply(r.body))
 	}

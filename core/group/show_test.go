@@ -47,12 +47,11 @@ func showRecord(t *testing.T, r Record) string {
 			what += " leader=" + *v.Leader
 		}
 		for _, m := range v.Members {
-			what += fmt.Sprintf(" %s:%s", m.MemberID, m.Assignment)
+			what += fmt.Sprintf(" %s:%s", m.MemberID, showShare(m.Assignment))
 		}
 		return what
 	}
-	t.Fatalf("record key %x", r.Key)
-	return ""
+	return showConsumerRecord(t, r)
 }
 
 func codeName(code int16) string {
@@ -81,7 +80,7 @@ func showReply(body kmsg.Response) string {
 	case *kmsg.SyncGroupResponse:
 		b.WriteString("sync " + codeName(r.ErrorCode))
 		if r.ErrorCode == 0 {
-			word("%q", r.MemberAssignment)
+			word("%q", showShare(r.MemberAssignment))
 		}
 		if r.Version >= 5 && r.ErrorCode == 0 {
 			word("%s %s", *r.ProtocolType, *r.Protocol)
@@ -130,13 +129,17 @@ func showReply(body kmsg.Response) string {
 		}
 		word("%s type=%q protocol=%q", g.State, g.ProtocolType, g.Protocol)
 		for _, m := range g.Members {
-			word("%s %s@%s metadata=%d assignment=%q", m.MemberID, m.ClientID, m.ClientHost, len(m.ProtocolMetadata), m.MemberAssignment)
+			word("%s %s@%s metadata=%d assignment=%q", m.MemberID, m.ClientID, m.ClientHost, len(m.ProtocolMetadata), showShare(m.MemberAssignment))
 		}
 	case *kmsg.ListGroupsResponse:
 		b.WriteString("list " + codeName(r.ErrorCode))
 		for _, g := range r.Groups {
 			word("%s(%s,%s,%s)", g.Group, g.ProtocolType, g.GroupState, g.GroupType)
 		}
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		b.WriteString(showBeat(r))
+	case *kmsg.ConsumerGroupDescribeResponse:
+		b.WriteString(showConsumerGroup(r.Groups[0]))
 	case *kmsg.DeleteGroupsResponse:
 		b.WriteString("delete")
 		for _, g := range r.Groups {
@@ -144,6 +147,20 @@ func showReply(body kmsg.Response) string {
 		}
 	}
 	return b.String()
+}
+
+// showShare is an assignment as text: as the script's leaders write it, or in the
+// consumers' own format.
+func showShare(b []byte) string {
+	var a kmsg.ConsumerMemberAssignment
+	if len(b) < 2 || b[0] != 0 || a.ReadFrom(b) != nil {
+		return string(b)
+	}
+	set := partitionSet{}
+	for _, t := range a.Topics {
+		set[topicID(t.Topic)] = t.Partitions
+	}
+	return set.String()
 }
 
 func brief(name string) string {
@@ -169,6 +186,10 @@ func showOffset(topic string, p kmsg.OffsetFetchResponseGroupTopicPartition, ver
 
 // checkGroup holds the invariants of the package doc against g.
 func checkGroup(t require.TestingT, g *group) {
+	if g.consumer != nil {
+		checkConsumer(t, g.consumer)
+		return
+	}
 	waiting := 0
 	support := map[string]int{}
 	var size int64
