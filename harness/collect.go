@@ -137,9 +137,9 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 	}
 	from, to := tr.marks[i], tr.marks[i+1]
 	if from.seen && to.seen && from.pid == to.pid {
-		out.Target = to.target.cost(from.target, p.Len, p.Acked.Records)
+		out.Target = to.target.cost(from.target, p.Len, costed(out))
 	}
-	out.Generator = to.self.cost(from.self, p.Len, p.Acked.Records)
+	out.Generator = to.self.cost(from.self, p.Len, costed(out))
 	if all := to.host.all - from.host.all; all > 0 && (out.Target != nil || tr.run.Trial.Target.Kind == "inprocess") {
 		ours := to.self.cpu - from.self.cpu
 		if out.Target != nil {
@@ -149,8 +149,16 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 	}
 	g, pause := out.Generator, p.Usage.GCPause.Seconds()
 	g.Allocs, g.AllocB, g.GCPauseS = &p.Usage.Allocs, &p.Usage.AllocB, &pause
-	perRecord(g, p.Acked.Records)
+	perRecord(g, costed(out))
 	return out
+}
+
+// costed is the records by which a phase's costs are divided.
+func costed(p results.Phase) int64 {
+	if p.Consumed.Records > results.CatchingUp*p.Acked.Records {
+		return p.Consumed.Records
+	}
+	return p.Acked.Records
 }
 
 func flow(c load.Count, secs float64) results.Flow {
@@ -186,7 +194,7 @@ func together(a, b results.Phase) results.Phase {
 	for _, c := range []struct{ to, a, b **results.Cost }{{&out.Target, &a.Target, &b.Target}, {&out.Generator, &a.Generator, &b.Generator}} {
 		if *c.to = addCost(*c.a, *c.b); *c.to != nil {
 			(*c.to).Cores = (*c.to).CPUS / out.LenS
-			perRecord(*c.to, out.Acked.Records)
+			perRecord(*c.to, costed(out))
 		}
 	}
 	return out

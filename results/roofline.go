@@ -38,8 +38,8 @@ func (l *Limits) Under(p *Phase, batch, fetch int64, readPath string, alone bool
 	}
 	r := &Roofline{}
 	add := func(path, group, name string, size int64, rate float64) {
-		if rate <= 0 {
-			return
+		if rate <= (p.Acked.ByteRate+p.Consumed.ByteRate)/CatchingUp {
+			return // nothing, or next to it
 		}
 		if bare, ok := l.Nearest(group, name, size); ok && bare.Rate > 0 {
 			r.Paths = append(r.Paths, Bound{path, rate, bare, rate / bare.Rate})

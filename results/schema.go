@@ -200,7 +200,12 @@ type Cost struct {
 	PerRecord PerRecord `json:"per_record"`
 }
 
-// PerRecord is Cost divided by the records acknowledged in the phase.
+// CatchingUp is how many records must have been consumed for each acknowledged
+// one before a phase counts as reading and not as writing.
+const CatchingUp = 100
+
+// PerRecord is Cost divided by the records acknowledged in the phase, or by those
+// consumed where it did little but read (see CatchingUp).
 type PerRecord struct {
 	CPUNs     float64  `json:"cpu_ns"`
 	Allocs    *float64 `json:"allocs,omitempty"`
