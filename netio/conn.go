@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,6 +46,7 @@ type Conn struct {
 	cause  atomic.Pointer[cause] // set once: the connection is to close
 	failed atomic.Bool           // by Frame.Fail: it is to close once earlier replies left
 	seen   atomic.Int64          // the server's tick when bytes last moved
+	mute   atomic.Int64          // no frame is served before this, in ns since the server began; 0: none
 }
 
 // link is what an engine does for one connection.
@@ -68,6 +70,7 @@ const (
 	dueClose           // cause is set
 	dueDrain           // the server stops
 	dueIdle            // nothing moved for long
+	dueMute            // mute was set, or is over
 )
 
 // pause says why the connection is not read from.
@@ -78,6 +81,7 @@ const (
 	pauseRoom                    // queued.max.request.bytes
 	pauseDrain                   // the server stops
 	pauseFail                    // a frame failed: nothing after it is served
+	pauseMute                    // Conn.Mute
 )
 
 type cause struct {
@@ -100,6 +104,41 @@ func (c *Conn) Pool() Pool { return c.srv.pool }
 // Close closes the connection, from any goroutine. Of the replies that are
 // ready, what the socket takes at once still leaves. The reason is logged at debug level.
 func (c *Conn) Close(reason error) { c.shut(ClosedByHandler, reason) }
+
+// Mute has no request of the connection served for d from now on, nor for less
+// than an earlier Mute asked for; the replies to those already served leave all
+// the same. Any goroutine, before it answers the request on whose account it
+// mutes: what the client sends after the answer then waits.
+func (c *Conn) Mute(d time.Duration) {
+	until := int64(time.Since(c.srv.began) + d)
+	for was := c.mute.Load(); was < until; was = c.mute.Load() {
+		if c.mute.CompareAndSwap(was, until) {
+			c.notify(dueMute)
+			return
+		}
+	}
+}
+
+// checkMute pauses reading while the connection is muted, and goes on when that
+// is over.
+func (c *Conn) checkMute() {
+	until := c.mute.Load()
+	if until == 0 {
+		return
+	}
+	if left := time.Duration(until) - time.Since(c.srv.began); left > 0 {
+		if c.paused&pauseMute == 0 {
+			c.pause(pauseMute)
+		}
+		time.AfterFunc(left, func() { c.notify(dueMute) })
+		return
+	}
+	if c.mute.CompareAndSwap(until, 0) {
+		c.unpause(pauseMute)
+		return
+	}
+	c.due.Or(dueMute) // it was muted for longer
+}
 
 // shut has the connection closed by its next turn. The first cause counts.
 func (c *Conn) shut(r CloseReason, err error) {
@@ -145,6 +184,9 @@ func (c *Conn) finish() (closing bool) {
 		}
 		if due&dueRoom != 0 {
 			c.unpause(pauseRoom)
+		}
+		if due&dueMute != 0 {
+			c.checkMute()
 		}
 		if due&dueDrain != 0 && !c.draining {
 			c.draining = true
@@ -221,7 +263,7 @@ func (c *Conn) checkIdle() {
 	if !c.srv.idle(c) {
 		return
 	}
-	if !c.out.armed && (c.out.head != nil || c.paused&pauseRoom != 0) {
+	if !c.out.armed && (c.out.head != nil || c.paused&(pauseRoom|pauseMute) != 0) {
 		return // the handler's turn, or ours
 	}
 	c.shut(ClosedIdle, errIdle)

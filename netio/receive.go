@@ -147,6 +147,9 @@ func (c *Conn) openFrame(avail int) bool {
 	if c.failed.Load() {
 		c.pause(pauseFail)
 	}
+	if c.mute.Load() != 0 {
+		c.checkMute()
+	}
 	if c.paused != 0 {
 		return false
 	}

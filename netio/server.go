@@ -64,6 +64,7 @@ type server struct {
 	eng     engine
 	ln      *net.TCPListener
 
+	began  time.Time      // what Conn.mute counts from
 	tick   atomic.Int64   // see idleTicks
 	ending chan struct{}  // closed by Stop
 	own    sync.WaitGroup // accept and watchIdle
@@ -84,6 +85,7 @@ func Listen(addr string, cfg Config, h Handler) (Server, error) {
 		cfg:     cfg,
 		handler: h,
 		log:     cfg.Logger,
+		began:   time.Now(),
 		ending:  make(chan struct{}),
 		conns:   map[*Conn]struct{}{},
 	}
