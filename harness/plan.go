@@ -225,6 +225,9 @@ func (p *Plan) Write(c io.Writer) {
 	for _, a := range s.Abort {
 		fmt.Fprintf(c, "  abort      %s\n", a)
 	}
+	for _, remark := range s.remarks {
+		bullet(c, "note: ", remark)
+	}
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(c, "\n  warning: %s\n", warning)
 	}

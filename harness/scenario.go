@@ -35,6 +35,8 @@ type Scenario struct {
 	Verify         string            // auto, full, off: whether everything is read once more at the end
 	Broker         map[string]string // knobs of a broker that we start
 	Host           Host
+
+	remarks []string // what a reader of the figures should know of where it came from
 }
 
 // Topic is created before the load begins.
@@ -309,13 +311,44 @@ func (f *Faults) Error() string { return strings.Join(f.List, "\n") }
 // checks the whole. The error is *Faults where the scenario or a setting is at
 // fault.
 func Load(nameOrFile string, sets []string) (*Scenario, error) {
-	if text, ok := scenarios.Text(nameOrFile); ok {
-		return parse(nameOrFile+".yaml", text, sets)
+	return LoadWith(nameOrFile, LoadOptions{Sets: sets})
+}
+
+// LoadWith is Load for which more is said. A file that is an OpenMessaging
+// Benchmark workload is taken as it is; a driver or a scale for any other is a
+// fault.
+func LoadWith(nameOrFile string, o LoadOptions) (*Scenario, error) {
+	file := nameOrFile + ".yaml"
+	text, ok := scenarios.Text(nameOrFile)
+	if !ok {
+		var err error
+		if text, err = readScenario(nameOrFile); err != nil {
+			return nil, err
+		}
+		file = nameOrFile
 	}
+	if !isOMB(text) {
+		if o.Driver != "" || o.Scale != "" {
+			return nil, &Faults{[]string{fmt.Sprintf("%s: --driver and --scale are for OpenMessaging Benchmark workloads, and this is none", file)}}
+		}
+		return parse(file, text, o.Sets)
+	}
+	text, notes, err := ombScenario(file, text, o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := parse(file, text, o.Sets)
+	if err == nil {
+		s.remarks = notes
+	}
+	return s, err
+}
+
+func readScenario(nameOrFile string) ([]byte, error) {
 	text, err := os.ReadFile(nameOrFile)
 	switch {
 	case err == nil:
-		return parse(nameOrFile, text, sets)
+		return text, nil
 	case errors.Is(err, os.ErrNotExist) && !strings.ContainsAny(nameOrFile, "./"+string(filepath.Separator)):
 		return nil, &Faults{[]string{fmt.Sprintf("no scenario %q in the library, and no such file%s; `millrace scenarios` lists the library",
 			nameOrFile, knob.Suggest(nameOrFile, scenarios.Names()))}}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -84,7 +86,13 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	if info.PID > 0 {
 		tr.target = newProber(info.PID, t.pprof())
 	}
-	made, err := createTopics(ctx, info, tr.s.Topics)
+	tr.run = &results.Run{Scenario: tr.s.YAML(), Env: ground.env}
+	tr.run.Trial = results.Trial{
+		Version: results.Version, Scenario: tr.s.Name, Question: tr.s.Question, Seed: tr.s.Seed,
+		Started: began.UTC(), Target: info, Notes: slices.Concat(ground.notes, tr.s.remarks),
+	}
+	tr.promise()
+	made, err := createTopics(ctx, info, tr.topics(info.Kind))
 	if err != nil {
 		return nil, interruptedOr(ctx, err)
 	}
@@ -92,13 +100,6 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 		defer deleteTopics(info.Address, made)
 	}
 
-	tr.run = &results.Run{Scenario: tr.s.YAML(), Env: ground.env}
-	tr.run.Trial = results.Trial{
-		Version: results.Version, Scenario: tr.s.Name, Question: tr.s.Question, Seed: tr.s.Seed,
-		Started: began.UTC(), Target: info,
-	}
-	tr.promise()
-	tr.run.Trial.Notes = ground.notes
 	if tr.prof, err = newProfiler(o.Profile, tr.draft.Dir, tr.target, info.Kind); err != nil {
 		return nil, err
 	}
@@ -283,6 +284,29 @@ func (tr *trial) roomFor() error {
 			results.FormatBytes(p.Disk), p.DataDir, results.FormatBytes(p.DiskFree))
 	}
 	return nil
+}
+
+// topics is what is to be created. A broker that the lab starts is alone: it
+// cannot keep several replicas, nor ask for them.
+func (tr *trial) topics(kind string) []Topic {
+	list := tr.s.allTopics()
+	if kind != "child" && kind != "inprocess" && kind != "sink" {
+		return list
+	}
+	said := false
+	for i := range list {
+		if list[i].Replicas <= 1 {
+			continue
+		}
+		if !said {
+			tr.note("%d replicas were asked for, and one broker is measured: there is 1", list[i].Replicas)
+			said = true
+		}
+		list[i].Replicas = 1
+		list[i].Config = maps.Clone(list[i].Config)
+		delete(list[i].Config, "min.insync.replicas")
+	}
+	return list
 }
 
 // promise notes what an acknowledgement of a broker of ours is worth.

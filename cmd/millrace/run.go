@@ -17,12 +17,27 @@ import (
 type trialFlags struct {
 	opts harness.RunOptions
 	sets []string
+	load harness.LoadOptions
 	json bool
+}
+
+// scenario is the one of a name or a file, with the flags' settings.
+func (t *trialFlags) scenario(name string) (*harness.Scenario, error) {
+	o := t.load
+	o.Sets = t.sets
+	return harness.LoadWith(name, o)
+}
+
+// ombFlags are those that go with a workload of OpenMessaging Benchmark.
+func ombFlags(cmd *cobra.Command, o *harness.LoadOptions) {
+	cmd.Flags().StringVar(&o.Driver, "driver", "", "OpenMessaging Benchmark driver `FILE`, where SCENARIO is a workload of its")
+	cmd.Flags().StringVar(&o.Scale, "scale", "", "`FACTOR` of such a workload's rate and backlog, such as 0.1; machine: by this machine's CPUs")
 }
 
 func (t *trialFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVar(&t.sets, "set", nil, "`NAME=VALUE`: a scenario's setting or a broker's knob, any number of times")
+	ombFlags(cmd, &t.load)
 	f.StringVar(&t.opts.OutDir, "out", "results/runs", "`DIR` for run directories")
 	f.StringVar(&t.opts.DataDir, "data", "", "`DIR` in which the broker's data is put, and removed after (default: the system's temporary one)")
 	f.BoolVar(&t.json, "json", false, "results as JSON on standard output")
@@ -71,7 +86,8 @@ error. The exit code is the outcome's: 0 PASS, 10 FAIL, 11 INCONCLUSIVE,
 		Example: `  millrace run quickstart
   millrace run logs --set payload.file=/var/log/dpkg.log
   millrace run quickstart --set sync.policy=group --set producers.acks=1
-  millrace run quickstart --target external:127.0.0.1:9092 --json`,
+  millrace run quickstart --target external:127.0.0.1:9092 --json
+  millrace run 1-topic-16-partitions-1kb.yaml --driver kafka-throughput.yaml --scale machine`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runScenarios(cmd, &t, args)
@@ -88,7 +104,7 @@ func runScenarios(cmd *cobra.Command, t *trialFlags, names []string) error {
 	var loaded []*harness.Scenario
 	var faults []error
 	for _, name := range names {
-		s, err := harness.Load(name, t.sets)
+		s, err := t.scenario(name)
 		if err != nil {
 			faults = append(faults, err)
 			continue
@@ -178,7 +194,7 @@ func scenariosCmd() *cobra.Command {
 }
 
 func planCmd() *cobra.Command {
-	var sets []string
+	var o harness.LoadOptions
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "plan SCENARIO",
@@ -186,7 +202,7 @@ func planCmd() *cobra.Command {
 		Example: "  millrace plan quickstart --set producers.count=4",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := harness.Load(args[0], sets)
+			s, err := harness.LoadWith(args[0], o)
 			if err != nil {
 				return usage(err)
 			}
@@ -201,8 +217,9 @@ func planCmd() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringArrayVar(&sets, "set", nil, "`NAME=VALUE`, any number of times")
+	cmd.Flags().StringArrayVar(&o.Sets, "set", nil, "`NAME=VALUE`, any number of times")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object")
+	ombFlags(cmd, &o)
 	return cmd
 }
 

@@ -130,3 +130,10 @@ func Foresee(s Spec) (Preview, error) {
 	}
 	return Preview{Values: pool.stats(), Fingerprint: hex.EncodeToString(h.Sum(nil)[:8])}, nil
 }
+
+// RatioOf is uncompressed / compressed size of the bytes, as ValueStats has it.
+func RatioOf(b []byte) float64 {
+	p := pool{}
+	p.add(b)
+	return p.ratio()
+}

@@ -1,0 +1,179 @@
+package harness
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"millrace/results"
+)
+
+const workload = `name: 1 producer / 2 consumers, 1 KiB
+topics: 2
+partitionsPerTopic: 8
+keyDistributor: KEY_ROUND_ROBIN
+messageSize: 1024
+payloadFile: payload/payload-1Kb.data
+subscriptionsPerTopic: 2
+consumerPerSubscription: 3
+producersPerTopic: 1
+producerRate: 50000
+consumerBacklogSizeGB: 0
+testDurationMinutes: 15
+`
+
+const driver = `name: Kafka
+driverClass: io.openmessaging.benchmark.driver.kafka.KafkaBenchmarkDriver
+replicationFactor: 3
+reset: true
+topicConfig: |
+  min.insync.replicas=2
+  # a comment
+  retention.ms=600000
+commonConfig: |
+  bootstrap.servers=localhost:9092
+  default.api.timeout.ms=600000
+producerConfig: |
+  acks=all
+  linger.ms=1
+  batch.size=131072
+  compression.type=lz4
+  max.in.flight.requests.per.connection=1
+  retries=2147483647
+consumerConfig: |
+  auto.offset.reset=earliest
+  enable.auto.commit=false
+  max.partition.fetch.bytes=10485760
+`
+
+// ombFiles writes both, each with replacements made.
+func ombFiles(t *testing.T, old, new string) (w string, o LoadOptions) {
+	dir := t.TempDir()
+	w, o.Driver = filepath.Join(dir, "workload.yaml"), filepath.Join(dir, "driver.yaml")
+	require.Contains(t, workload+driver, old)
+	require.NoError(t, os.WriteFile(w, []byte(strings.Replace(workload, old, new, 1)), 0o644))
+	require.NoError(t, os.WriteFile(o.Driver, []byte(strings.Replace(driver, old, new, 1)), 0o644))
+	return w, o
+}
+
+func TestOMB(t *testing.T) {
+	file, o := ombFiles(t, "", "")
+	o.Scale = "0.1"
+	o.Sets = []string{"seed=5"}
+	s, err := LoadWith(file, o)
+	require.NoError(t, err)
+	require.Equal(t, "1-producer-2-consumers-1-kib", s.Name)
+	require.Len(t, s.Topics, 2)
+	require.Equal(t, Topic{Name: "omb-0001", Partitions: 8, Replicas: 3, Config: map[string]string{"min.insync.replicas": "2", "retention.ms": "600000"}}, s.Topics[1])
+	require.Equal(t, Keys{Distribution: "round-robin", Count: 10000, Skew: 1.1}, s.Keys)
+	require.Equal(t, Producers{Count: 2, Acks: "all", Linger: time.Millisecond, BatchSize: 128 << 10, Compression: "lz4", Idempotence: "true"}, s.Producers)
+	c := s.Consumers
+	require.Equal(t, []any{2, 6, "classic", int64(10 << 20)}, []any{c.Groups, c.Members, c.Protocol, c.PartitionBytes})
+	require.Equal(t, []string{"warmup", "steady", "drain"}, s.phaseNames())
+	require.Equal(t, 15*time.Minute, s.Phases[1].Len)
+	require.Equal(t, 5000.0, s.Phases[1].Rate)
+	require.EqualValues(t, 1024, s.Payload.Size)
+	require.EqualValues(t, 5, s.Seed)
+	all := joined(s.remarks)
+	for _, want := range []string{"payload/payload-1Kb.data is not here", "0.1 of the workload's", "bootstrap.servers=localhost:9092", "up to 5 under way"} {
+		require.Contains(t, all, want)
+	}
+	resolved, err := parse("again.yaml", s.YAML(), nil)
+	require.NoError(t, err)
+	resolved.remarks = s.remarks
+	require.Equal(t, s, resolved)
+	var plan bytes.Buffer
+	p, err := s.Plan()
+	require.NoError(t, err)
+	p.Write(&plan)
+	require.Contains(t, plan.String(), "note: payloadFile")
+}
+
+func TestOMBVariants(t *testing.T) {
+	for _, c := range []struct {
+		name, old, new string
+		check          func(*testing.T, *Scenario)
+	}{
+		{"highest rate", "producerRate: 50000", "producerRate: 0", func(t *testing.T, s *Scenario) {
+			require.True(t, s.Phases[1].closedLoop())
+		}},
+		{"increments", "producerRate: 50000", "producerRate: 50000\nproducerIncrementRate: 20000", func(t *testing.T, s *Scenario) {
+			require.Equal(t, []float64{10000, 30000, 50000}, s.Phases[1].Steps)
+			require.Equal(t, 3*time.Minute, s.Phases[1].Len)
+		}},
+		{"backlog", "consumerBacklogSizeGB: 0", "consumerBacklogSizeGB: 10.24", func(t *testing.T, s *Scenario) {
+			require.Equal(t, []Happening{{Do: "lag", In: "steady", For: 100 * time.Second, Count: 1, Group: -1, Cold: "false"}}, s.Timeline)
+			require.Equal(t, 15*time.Minute+100*time.Second, s.Phases[1].Len)
+		}},
+		{"random bytes", "payloadFile: payload/payload-1Kb.data", "useRandomizedPayloads: true\nrandomBytesRatio: 0.5\nrandomizedPayloadPoolSize: 1000", func(t *testing.T, s *Scenario) {
+			require.Equal(t, 2.0, s.Payload.Compressibility)
+		}},
+		{"no consumers", "subscriptionsPerTopic: 2", "subscriptionsPerTopic: 0", func(t *testing.T, s *Scenario) {
+			require.Zero(t, s.Consumers.Groups)
+		}},
+		{"no warm-up", "testDurationMinutes: 15", "testDurationMinutes: 1\nwarmupDurationMinutes: 0", func(t *testing.T, s *Scenario) {
+			require.Equal(t, []string{"steady", "drain"}, s.phaseNames())
+		}},
+		{"acks 1", "acks=all", "acks=1", func(t *testing.T, s *Scenario) {
+			require.Equal(t, []any{"1", "false", 1}, []any{s.Producers.Acks, s.Producers.Idempotence, s.Producers.InFlight})
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, err := LoadWith(func() (string, LoadOptions) { return ombFiles(t, c.old, c.new) }())
+			require.NoError(t, err)
+			c.check(t, s)
+		})
+	}
+}
+
+func TestOMBRefuses(t *testing.T) {
+	for _, c := range []struct{ old, new, want string }{
+		{"topics: 2", "topics: 2\nproducerPauseBeforeDrain: 5", "producerPauseBeforeDrain: producers follow a schedule"},
+		{"topics: 2", "topics: 2\nmessageRateReceivedForSubscription: 50", "Kafka's consumers cannot filter"},
+		{"keyDistributor", "keyDistributer", `unknown key "keyDistributer" (did you mean "keyDistributor"?)`},
+		{"producerRate: 50000", "producerRate: fast", `workload.yaml:10:15: producerRate: "fast" is no whole number`},
+		{"KafkaBenchmarkDriver", "X\n# kafka", ""},
+		{"driver.kafka.KafkaBenchmarkDriver", "driver.pulsar.PulsarBenchmarkDriver", "the lab speaks the Kafka protocol only"},
+		{"acks=all", "acks=all\n  sasl.mechanism=PLAIN", "sasl.mechanism=PLAIN: the lab's clients speak plain text only"},
+		{"acks=all", "acks=all\n  transactional.id=x", "it says not how many records make a transaction"},
+		{"linger.ms=1", "linger.sm=1", `linger.sm=1: not a setting that the lab's clients have (did you mean "linger.ms"?)`},
+		{"acks=all", "acks=some", `producers.acks: "some" is none of all, 1, 0`},
+	} {
+		file, o := ombFiles(t, c.old, c.new)
+		_, err := LoadWith(file, o)
+		if c.want == "" {
+			require.NoError(t, err)
+			continue
+		}
+		require.ErrorContains(t, err, c.want)
+		require.Equal(t, 2, ExitCode(nil, err), c.want)
+	}
+	_, err := LoadWith("quickstart", LoadOptions{Driver: "x.yaml"})
+	require.ErrorContains(t, err, "this is none")
+	file, o := ombFiles(t, "", "")
+	o.Scale = "half"
+	_, err = LoadWith(file, o)
+	require.ErrorContains(t, err, "--scale half: a number above 0")
+}
+
+// A workload runs as it is, but for its length.
+func TestOMBRuns(t *testing.T) {
+	t.Parallel()
+	file, o := ombFiles(t, "", "")
+	o.Scale = "0.02"
+	o.Sets = []string{"phases=[{steady: 1s, rate: 1000/s}, {drain: 20s}]", "broker={group.initial.rebalance.delay.ms: 0ms}"}
+	s, err := LoadWith(file, o)
+	require.NoError(t, err)
+	ro := options(t, s, "child")
+	ro.Binary = coreBinary(t)
+	run, err := Run(deadline(t), ro)
+	require.NoError(t, err)
+	require.Equal(t, results.Pass, run.Verdict.Outcome, "%+v %+v", run.Verdict, run.Trial)
+	require.EqualValues(t, 1000, run.Trial.Ledger.Acknowledged)
+	require.Contains(t, joined(run.Trial.Notes), "3 replicas were asked for, and one broker is measured")
+}
