@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/batching"
 	"millrace/core/wire"
@@ -90,6 +91,19 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 			require.Less(t, testing.AllocsPerRun(500, func() { fetch.round(t) }), 1.0, "a fetch answer")
 		})
 	}
+}
+
+// TestMetadataAllocatesNothing once it was asked for, however many partitions.
+func TestMetadataAllocatesNothing(t *testing.T) {
+	b := start(t, testConfig(t))
+	createTopic(t, dial(t, b), "t", 300)
+	req := kmsg.NewPtrMetadataRequest()
+	req.SetVersion(12)
+	l := newLean(t, b, wire.Header{Key: int16(kmsg.Metadata), Version: 12}, req.AppendTo(nil))
+	for range 10 {
+		l.round(t)
+	}
+	require.Less(t, testing.AllocsPerRun(200, func() { l.round(t) }), 1.0)
 }
 
 // BenchmarkProduce and BenchmarkFetch are one connection that waits for each

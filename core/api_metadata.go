@@ -19,7 +19,9 @@ import (
 //   - v10 tells topic ids; v12 lets a client ask by id, and never makes one of
 //     an unknown id: UNKNOWN_TOPIC_ID. v13 has an error code of its own.
 //   - v8 adds authorized operations when asked for; without ACLs, all.
-func metadata(c *call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error) {
+//
+// Answers are kept encoded: see metadataCache.
+func metadata(c *call, view *view, req *kmsg.MetadataRequest) *kmsg.MetadataResponse {
 	resp := kmsg.NewPtrMetadataResponse()
 	host, port := c.advertised()
 	resp.Brokers = []kmsg.MetadataResponseBroker{{NodeID: c.node, Host: host, Port: port}}
@@ -28,26 +30,20 @@ func metadata(c *call, req *kmsg.MetadataRequest) (*kmsg.MetadataResponse, error
 	if req.IncludeClusterAuthorizedOperations {
 		resp.AuthorizedOperations = clusterOperations
 	}
-	view := c.view.Load()
 	if allTopics(req) {
 		for _, t := range view.image.Topics() {
 			resp.Topics = append(resp.Topics, describeTopic(view, t, req))
 		}
-		return resp, nil
+		return resp
 	}
-	if missing := missingTopics(c.Broker, req); len(missing) > 0 {
+	if missing := missingTopics(c.Broker, view, req); len(missing) > 0 {
 		c.autoCreate(missing)
 		view = c.view.Load()
 	}
 	for i := range req.Topics {
 		resp.Topics = append(resp.Topics, findTopic(view, req, &req.Topics[i]))
 	}
-	return resp, nil
-}
-
-// metadataIsSlow: making a topic waits for the disk.
-func metadataIsSlow(b *Broker, req kmsg.Request) bool {
-	return len(missingTopics(b, req.(*kmsg.MetadataRequest))) > 0
+	return resp
 }
 
 func allTopics(req *kmsg.MetadataRequest) bool {
@@ -55,11 +51,11 @@ func allTopics(req *kmsg.MetadataRequest) bool {
 }
 
 // missingTopics lists the topics that this request makes.
-func missingTopics(b *Broker, req *kmsg.MetadataRequest) []string {
+func missingTopics(b *Broker, view *view, req *kmsg.MetadataRequest) []string {
 	if !b.cfg.AutoCreate || req.Version >= 4 && !req.AllowAutoTopicCreation {
 		return nil
 	}
-	image := b.view.Load().image
+	image := view.image
 	var missing []string
 	for i := range req.Topics {
 		t := &req.Topics[i]

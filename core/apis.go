@@ -11,7 +11,7 @@ func coreAPIs() []api {
 		{key: int16(kmsg.Produce), advertised: 0, min: 3, max: 11, raw: serveProduce},
 		{key: int16(kmsg.Fetch), advertised: 4, min: 4, max: 16, raw: serveFetch},
 		{key: int16(kmsg.ListOffsets), advertised: 1, min: 1, max: 11, handle: typed(listOffsets), slow: listOffsetsIsSlow},
-		{key: int16(kmsg.Metadata), advertised: 0, min: 0, max: 13, handle: typed(metadata), slow: metadataIsSlow},
+		{key: int16(kmsg.Metadata), advertised: 0, min: 0, max: 13, raw: serveMetadata},
 		{key: int16(kmsg.OffsetCommit), advertised: 2, min: 2, max: 10, raw: grouped(offsetCommit)},
 		{key: int16(kmsg.OffsetFetch), advertised: 1, min: 1, max: 10, raw: grouped(offsetFetch)},
 		{key: int16(kmsg.FindCoordinator), advertised: 0, min: 0, max: 6, handle: typed(findCoordinator), slow: findCoordinatorIsSlow},

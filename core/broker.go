@@ -49,6 +49,7 @@ type Broker struct {
 	workers   workers
 	deadlines deadlines
 	sessions  sessions
+	metadata  metadataCache
 	ids       producerIDs
 	groups    atomic.Pointer[groups] // nil: there is no __consumer_offsets
 	txns      atomic.Pointer[txns]   // nil: there is no __transaction_state
