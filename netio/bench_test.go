@@ -78,49 +78,55 @@ func ack(f *Frame) {
 	f.Reply(Reply{Buf: r})
 }
 
-// TestNoAllocations: in the steady state of the gnet engine a request and its
+// TestNoAllocations: in the steady state of either engine a request and its
 // reply allocate nothing, whatever their size and parts.
 func TestNoAllocations(t *testing.T) {
 	if raceEnabled {
 		return // the detector makes sync.Pool forget on purpose
 	}
-	for _, pool := range []string{"bytebufferpool", "classes"} {
-		for _, size := range []int{100, 64 << 10, 1 << 20} {
-			for _, what := range []string{"memory", "file", "copied"} {
-				t.Run(fmt.Sprintf("pool=%s/size=%d/reply=%s", pool, size, what), func(t *testing.T) {
-					b := newBench(t, "gnet", pool)
-					b.cfg.Loops = 1
-					part := reusable{newSource(t, size), int64(size), what == "file"}
-					b.serveBare(func(f *Frame) {
-						if what == "memory" {
-							ack(f)
-							return
-						}
-						f.Reply(Reply{f.Conn().Pool().Get(12), append(f.Inserts(), Insert{8, &part})})
-					})
-					c := b.rawDial()
-					req := frame(make([]byte, size))
-					buf := make([]byte, 1<<20)
-					reply := 12
-					if what != "memory" {
-						reply += size
+	for _, e := range engines {
+		for _, pool := range []string{"bytebufferpool", "classes"} {
+			testNoAllocations(t, e.name, pool)
+		}
+	}
+}
+
+func testNoAllocations(t *testing.T, engine, pool string) {
+	for _, size := range []int{100, 64 << 10, 1 << 20} {
+		for _, what := range []string{"memory", "file", "copied"} {
+			t.Run(fmt.Sprintf("engine=%s/pool=%s/size=%d/reply=%s", engine, pool, size, what), func(t *testing.T) {
+				b := newBench(t, engine, pool)
+				b.cfg.Loops = 1
+				part := reusable{newSource(t, size), int64(size), what == "file"}
+				b.serveBare(func(f *Frame) {
+					if what == "memory" {
+						ack(f)
+						return
 					}
-					round := func() {
-						c.write(req)
-						c.read(buf, reply)
-					}
-					for range 20 {
-						round()
-					}
-					// A collection in between may empty the pools; three tries at
-					// once all meeting one would be no accident.
-					least := testing.AllocsPerRun(50, round)
-					for range 2 {
-						least = min(least, testing.AllocsPerRun(50, round))
-					}
-					require.Zero(t, least)
+					f.Reply(Reply{f.Conn().Pool().Get(12), append(f.Inserts(), Insert{8, &part})})
 				})
-			}
+				c := b.rawDial()
+				req := frame(make([]byte, size))
+				buf := make([]byte, 1<<20)
+				reply := 12
+				if what != "memory" {
+					reply += size
+				}
+				round := func() {
+					c.write(req)
+					c.read(buf, reply)
+				}
+				for range 20 {
+					round()
+				}
+				// A collection in between may empty the pools; three tries at
+				// once all meeting one would be no accident.
+				least := testing.AllocsPerRun(50, round)
+				for range 2 {
+					least = min(least, testing.AllocsPerRun(50, round))
+				}
+				require.Zero(t, least)
+			})
 		}
 	}
 }

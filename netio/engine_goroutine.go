@@ -32,6 +32,11 @@ type goLink struct {
 	tcp *net.TCPConn
 	raw syscall.RawConn
 
+	// The reader's own: what it hands to raw.Read, once for all, and what that
+	// found.
+	receiving func(fd uintptr) (done bool)
+	closing   bool
+
 	mu      sync.Mutex // holding it is being on the connection's loop
 	resumed *sync.Cond // c.paused became 0, or c closed
 }
@@ -51,6 +56,11 @@ func (e *goEngine) open(c *Conn, nc *net.TCPConn) error {
 	}
 	l := &goLink{c: c, eng: e, tcp: nc, raw: raw}
 	l.resumed = sync.NewCond(&l.mu)
+	l.receiving = func(uintptr) bool {
+		var drained bool
+		drained, l.closing = l.receive()
+		return !drained
+	}
 	c.link = l
 	// Only close below closes nc, and only once c.closed is set under mu: the
 	// descriptor stays ours for as long as a turn may use it.
@@ -121,16 +131,11 @@ func (l *goLink) read() {
 		if closed {
 			return
 		}
-		closing := false
-		err := l.raw.Read(func(uintptr) bool {
-			var drained bool
-			drained, closing = l.receive()
-			return !drained
-		})
-		if closing {
+		err := l.raw.Read(l.receiving)
+		if l.closing {
 			l.tcp.Close()
 		}
-		if closing || err != nil {
+		if l.closing || err != nil {
 			return
 		}
 	}
