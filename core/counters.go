@@ -10,6 +10,7 @@ type counters struct {
 	bytesIn, bytesOut    atomic.Int64
 	rejected, duplicates atomic.Int64
 	parked, offline      atomic.Int64
+	resumed              atomic.Int64
 	coldReads            atomic.Int64
 }
 
@@ -26,6 +27,7 @@ type Counters struct {
 	Rejected   int64 // batches that were refused
 	Duplicates int64 // batches sent again by idempotent producers
 	Parked     int64 // fetches waiting now
+	Resumed    int64 // times that a waiting fetch was woken to read again
 	Offline    int64 // partitions taken offline by their disk
 	ColdReads  int64 // fetches that a worker read in first (cold.read=prefetch)
 }
@@ -40,7 +42,7 @@ func (b *Broker) Counters() Counters {
 		BatchesIn: c.batchesIn.Load(), RecordsIn: c.recordsIn.Load(),
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Rejected: c.rejected.Load(), Duplicates: c.duplicates.Load(),
-		Parked: c.parked.Load(), Offline: c.offline.Load(),
+		Parked: c.parked.Load(), Resumed: c.resumed.Load(), Offline: c.offline.Load(),
 		ColdReads: c.coldReads.Load(),
 	}
 }

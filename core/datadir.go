@@ -299,7 +299,7 @@ func (p *partition) remove() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state.Store(gone)
-	p.tell(p.check(-1))
+	p.tell(p.check(-1), untold)
 	if p.log == nil {
 		return
 	}

@@ -57,6 +57,10 @@ type fetch struct {
 	// heapIndex is guarded by deadlines.mu; -1: not in the heap.
 	heapIndex int
 
+	// need is how many more bytes a parked fetch waits for. It is set before the
+	// fetch is linked; what becomes visible after that is taken off, by whoever
+	// made it so.
+	need    atomic.Int64
 	expired atomic.Bool // the deadline has woken it
 }
 
@@ -88,6 +92,7 @@ func (w *fetch) attempt() (answered bool) {
 	total, faulty := w.read()
 	if total < w.minBytes && !faulty && !w.over() {
 		w.releaseSpans()
+		w.need.Store(w.minBytes - total)
 		return false
 	}
 	if w.b.prefetch && w.cold() {
@@ -182,10 +187,21 @@ func (w *fetch) resume() {
 	if !w.parked {
 		return
 	}
+	w.b.counters.resumed.Add(1)
 	w.unlink()
 	if !w.attempt() {
 		w.park()
 	}
+}
+
+// credit tells a parked fetch that bytes more can be read, and wakes it when it
+// has enough. The caller holds a lock that keeps it linked.
+func (w *fetch) credit(bytes int64) (woken bool) {
+	if bytes != untold && w.need.Add(-bytes) > 0 {
+		return false
+	}
+	w.frame.Wake()
+	return true
 }
 
 func (w *fetch) cold() bool {

@@ -39,6 +39,7 @@ func (w *fetch) takeDirty() {
 	clear(w.parts)
 	w.parts = w.parts[:0]
 	s := w.session
+	s.settleCredits()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	w.marks = s.marks

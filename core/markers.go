@@ -63,7 +63,7 @@ func (p *partition) appendMarker(m producers.Marker, now int64) (at appended, co
 		p.fail("append", err)
 		return at, kerr.KafkaStorageError.Code
 	}
-	at.end = at.base + 1
+	at.end, at.news = at.base+1, untold // a reader of what is committed sees the transaction with it
 	if txn, ok := p.producers.End(m, now); ok {
 		p.txns.end(txn, m.Commit, at.base)
 	}

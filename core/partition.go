@@ -2,6 +2,7 @@ package core
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 
@@ -104,6 +105,7 @@ type appended struct {
 	base int64
 	end  int64 // offset after the batch
 	time int64 // log append time, -1 where the producer's timestamps stand
+	news int64 // what advance is to be told of it: its bytes, 0 for a duplicate
 	// held: the sync policy's promise holds already. Otherwise await it.
 	held bool
 }
@@ -177,7 +179,8 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64, from so
 		pb.LastOffset, pb.Timestamp = batch.LastOffset(), batch.MaxTimestamp()
 		p.remember(pb, now)
 	}
-	p.unsnapped += int64(batch.Size())
+	at.news = int64(batch.Size())
+	p.unsnapped += at.news
 	at.held = p.promise.Appended(at.end)
 	return at, 0
 }
@@ -188,13 +191,19 @@ func (p *partition) promised(upTo int64, err error) {
 		p.fail("sync", err)
 		return
 	}
-	p.advance(upTo)
+	p.advance(upTo, untold)
 }
 
+// untold stands for a number of bytes that is not known: enough for everyone.
+const untold = math.MaxInt64
+
 // advance moves the visible end to where the sync policy's promise holds, and
-// tells all who wait for it. Called from the loop that appended or from the
-// sync worker, without locks.
-func (p *partition) advance(to int64) {
+// tells all who wait for it. bytes is the size of what the caller has appended:
+// a fetch that waits for more than one byte counts them rather than read again
+// at each append. Whatever becomes visible must therefore be told of by someone,
+// though it may be told of twice, or before all below it is visible. Called from
+// the loop that appended or from the sync worker, without locks.
+func (p *partition) advance(to, bytes int64) {
 	from := p.visible.Load()
 	for from < to && !p.visible.CompareAndSwap(from, to) {
 		from = p.visible.Load()
@@ -207,12 +216,12 @@ func (p *partition) advance(to int64) {
 	if p.waiters.Load() == 0 {
 		return
 	}
-	p.tell(0)
+	p.tell(0, bytes)
 }
 
 // tell settles the acks that visible has reached, or all with an error, and
-// wakes fetches.
-func (p *partition) tell(code int16) {
+// wakes the fetches that now may have enough.
+func (p *partition) tell(code int16, bytes int64) {
 	p.waitMu.Lock()
 	visible := p.visible.Load()
 	n := 0
@@ -228,10 +237,12 @@ func (p *partition) tell(code int16) {
 	clear(p.acks[n:])
 	p.acks = p.acks[:n]
 	for part := p.waiting; part != nil; part = part.next {
-		part.owner.frame.Wake()
+		part.owner.credit(bytes)
 	}
-	for p.sessions.first != nil {
-		p.sessions.first.mark() // which takes it out
+	for sp := p.sessions.first; sp != nil; {
+		next := sp.next
+		sp.mark(bytes) // which may take it out
+		sp = next
 	}
 	p.waiters.Add(int32(-len(due)))
 	p.waitMu.Unlock()
@@ -281,7 +292,7 @@ func (p *partition) unchanged(part *fetchPart) bool {
 // startMoved tells sessions, whose clients are to know the log start.
 func (p *partition) startMoved() {
 	if p.waiters.Load() > 0 {
-		p.tell(0)
+		p.tell(0, untold)
 	}
 }
 
@@ -309,7 +320,7 @@ func (p *partition) fail(doing string, err error) {
 	p.b.counters.offline.Add(1)
 	p.b.log.Error("partition is offline: its disk failed; mend the disk and start the broker again",
 		"partition", p.name, "doing", doing, "err", err)
-	p.tell(kerr.KafkaStorageError.Code)
+	p.tell(kerr.KafkaStorageError.Code, untold)
 }
 
 // readFault is the code for a read that failed.

@@ -98,7 +98,7 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 	w.b.counters.recordsIn.Add(int64(batch.Count()))
 	w.b.counters.bytesIn.Add(int64(batch.Size()))
 	if at.held {
-		p.advance(at.end)
+		p.advance(at.end, at.news)
 		return
 	}
 	if w.req.Acks == 0 {

@@ -42,8 +42,9 @@ type fetchSession struct {
 	committed bool  // what the last request asked for
 	topics    map[topicKey]*sessionTopic
 	dirty     sessionList
-	marks     uint64   // grows whenever a subscribed partition becomes dirty
-	waiting   []*fetch // parked; nearly always one
+	marks     uint64         // grows whenever a subscribed partition becomes dirty
+	waiting   []*fetch       // parked; nearly always one
+	credited  []*sessionPart // changed, and subscribed still: see mark
 }
 
 // topicKey has the name or the id, as the session's version says.
@@ -69,6 +70,7 @@ type sessionPart struct {
 	high, start int64
 
 	home       *partition // subscribed there; nil: dirty, or forgotten
+	credited   bool       // in session.credited
 	forgotten  bool
 	prev, next *sessionPart
 }
@@ -228,16 +230,39 @@ func (sp *sessionPart) leaveHome() {
 	}
 }
 
-// mark tells a subscribed part's session that its partition has changed.
-// partition.waitMu is held.
-func (sp *sessionPart) mark() {
+// mark tells a subscribed part's session that its partition has bytes more. It
+// becomes dirty, unless a fetch is waiting and has not enough yet: then it stays
+// subscribed, so that what comes next is counted too, and becomes dirty when the
+// fetch reads. partition.waitMu is held.
+func (sp *sessionPart) mark(bytes int64) {
 	s := sp.session
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sp.leaveHome()
-	s.marks++
+	enough := len(s.waiting) == 0
 	for _, w := range s.waiting {
-		w.frame.Wake()
+		enough = w.credit(bytes) || enough
+	}
+	if enough {
+		sp.leaveHome()
+		s.marks++
+	} else if !sp.credited {
+		sp.credited = true
+		s.credited = append(s.credited, sp)
+	}
+}
+
+// settleCredits makes the parts dirty that have changed since a fetch began to
+// wait. No lock is held.
+func (s *fetchSession) settleCredits() {
+	s.mu.Lock()
+	credited := s.credited
+	s.credited = nil
+	for _, sp := range credited {
+		sp.credited = false
+	}
+	s.mu.Unlock()
+	for _, sp := range credited {
+		sp.unsubscribe()
 	}
 }
 

@@ -48,7 +48,7 @@ func (w *writer) write(transactional bool, values ...string) int64 {
 	w.t.Helper()
 	at, code := w.p.append(w.batch(transactional, values...), w.p.settings.Load(), time.Now().UnixMilli(), source{trusted: true})
 	require.Zero(w.t, code)
-	w.p.advance(at.end)
+	w.p.advance(at.end, at.news)
 	w.next += int32(len(values))
 	return at.base
 }
@@ -57,7 +57,7 @@ func (w *writer) end(commit bool) int64 {
 	w.t.Helper()
 	at, code := w.p.appendMarker(producers.Marker{Producer: w.id, Commit: commit}, time.Now().UnixMilli())
 	require.Zero(w.t, code)
-	w.p.advance(at.end)
+	w.p.advance(at.end, at.news)
 	return at.base
 }
 
@@ -198,7 +198,7 @@ func TestMarkerFences(t *testing.T) {
 	w.write(true, "zombie's")
 	at, code := w.p.appendMarker(producers.Marker{Producer: 1, Epoch: 1}, 0)
 	require.Zero(t, code)
-	w.p.advance(at.end)
+	w.p.advance(at.end, at.news)
 	late := produceRequest("t", 0, -1, w.batch(true, "later").Bytes())
 	late.TransactionID = kmsg.StringPtr("zombie")
 	require.Equal(t, kerr.InvalidProducerEpoch.Code, ask[*kmsg.ProduceResponse](p, 9, late).Topics[0].Partitions[0].ErrorCode)
@@ -287,7 +287,7 @@ func modelRun(t *testing.T, seed uint64) {
 			at, code := part.append(w.batch(transactional, value), part.settings.Load(), 0, source{trusted: true})
 			require.Zero(t, code)
 			if at.held {
-				part.advance(at.end)
+				part.advance(at.end, at.news)
 			}
 			w.next++
 			fate := byte(' ')
@@ -300,7 +300,7 @@ func modelRun(t *testing.T, seed uint64) {
 			at, code := part.appendMarker(producers.Marker{Producer: w.id, Commit: commit}, 0)
 			require.Zero(t, code)
 			if at.held {
-				part.advance(at.end)
+				part.advance(at.end, at.news)
 			}
 			for i := range log {
 				if log[i].owner == id && log[i].fate == '?' {

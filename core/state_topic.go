@@ -133,7 +133,7 @@ func (p *statePartition) write(whose *producedBy, now int64, fill func(*batching
 // appended, or never will.
 func (p *partition) whenKept(at appended, done func(code int16)) {
 	if at.held {
-		p.advance(at.end)
+		p.advance(at.end, untold)
 		done(0)
 		return
 	}
