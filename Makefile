@@ -2,7 +2,7 @@
 # does all of its own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: oracle help build run test test-race test-kafkajs bench bench-compare bench-paths compare profile limits dash lint fuzz clean
+.PHONY: oracle help build run test test-race test-clients peers bench bench-compare bench-paths compare profile limits dash lint fuzz clean
 
 SCENARIO ?= quickstart
 KNOB     ?= read.path=sendfile,copy,mmap
@@ -48,11 +48,11 @@ test: need-go need-kcat need-cc ## every test, then all again with the race dete
 test-race: need-go need-kcat need-cc
 	CGO_ENABLED=1 go test -race -short ./...
 
-test-kafkajs: need-go ## the client tests with kafkajs from npm among the clients
-	@.ci/need node nodejs "the kafkajs tests"
-	@.ci/need npm npm "the kafkajs tests"
-	npm --prefix core/clients/kafkajs ci --silent
-	go test -count=1 -tags kafkajs ./core/clients
+test-clients: build need-kcat ## every Kafka client there is, as a table (ONLY=kits RUN=regexp)
+	@go run ./core/clients/suite $(if $(LIST),-list) -only '$(ONLY)' -run '$(RUN)'
+
+peers: build ## Apache Kafka, and other brokers on the PATH, to compare with
+	@go run ./core/clients/suite -peers
 
 KAFKA ?= 4.1.0
 oracle: need-go ## ask Apache Kafka again what it answers (from Maven Central; KAFKA=4.1.0)
