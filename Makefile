@@ -12,6 +12,7 @@ FUZZTIME ?= 10s
 BENCH    ?= .
 BASE     ?= main
 COUNT    ?= 8
+KAFKA    ?= 4.1.0
 TIME     ?= 100ms
 BENCHPKG ?= ./batching ./core/wire ./core/group ./diskio ./netio ./core ./harness/load
 
@@ -51,10 +52,15 @@ test-race: need-go need-kcat need-cc
 test-clients: build need-kcat ## every Kafka client there is, as a table (ONLY=kits RUN=regexp)
 	@go run ./core/clients/suite $(if $(LIST),-list) -only '$(ONLY)' -run '$(RUN)'
 
-peers: build ## Apache Kafka, and other brokers on the PATH, to compare with
-	@go run ./core/clients/suite -peers
+peers: build ## Apache Kafka, and kfake, to run scenarios on (KAFKA=4.1.0)
+	@.ci/need mvn maven "Apache Kafka's jars"
+	mvn -q -B -ntp -f core/clients/java/pom.xml -Dkafka.version=$(KAFKA) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.build/kafka/$(KAFKA)
+	@$(GO) build -o .build/peers/kfake ./scenarios/targets/kfake
+	@echo "The same scenario, on Apache Kafka and side by side:"
+	@echo "  bin/millrace run quickstart --target command:scenarios/targets/kafka.yaml"
+	@echo "  bin/millrace compare quickstart --target child \\"
+	@echo "    --target command:scenarios/targets/kafka.yaml"
 
-KAFKA ?= 4.1.0
 oracle: need-go ## ask Apache Kafka again what it answers (from Maven Central; KAFKA=4.1.0)
 	@.ci/need mvn maven "Apache Kafka's jars"
 	mvn -q -f core/oracle/pom.xml -Dkafka=$(KAFKA) dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.build/kafka-$(KAFKA)

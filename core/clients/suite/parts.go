@@ -47,7 +47,7 @@ func plain(s string) string {
 func goClients(ctx context.Context) ([]*row, error) {
 	rows := []*row{
 		{client: "franz-go", version: "github.com/twmb/franz-go", in: []string{"franz"}},
-		{client: "kadm", version: "github.com/twmb/franz-go/pkg/kadm", in: []string{"kadm"}},
+		{client: "kadm", version: "github.com/twmb/franz-go/pkg/kadm", in: []string{"testadmin", "testgroupadmin"}},
 		{client: "sarama", version: "github.com/IBM/sarama", in: []string{"sarama"}},
 		{client: "kafka-go", version: "github.com/segmentio/kafka-go", in: []string{"kafkago"}},
 	}
