@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime"
+	"strconv"
 	"time"
 )
 
@@ -34,6 +36,7 @@ func startProfiler(addr string) (*profiler, error) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("POST /debug/pprof/sampling", setSampling)
 	p := &profiler{server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}, listener: l}
 	go func() {
 		if err := p.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -41,6 +44,27 @@ func startProfiler(addr string) (*profiler, error) {
 		}
 	}()
 	return p, nil
+}
+
+// setSampling sets what the runtime samples for the mutex and block profiles,
+// which cost something and are off unless somebody looks: ?mutex=N, one of N
+// contentions; ?block=NS, an event for each NS nanoseconds blocked; 0: off.
+func setSampling(w http.ResponseWriter, r *http.Request) {
+	for name, set := range map[string]func(int){
+		"mutex": func(n int) { runtime.SetMutexProfileFraction(n) },
+		"block": runtime.SetBlockProfileRate,
+	} {
+		text := r.URL.Query().Get(name)
+		if text == "" {
+			continue
+		}
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			http.Error(w, fmt.Sprintf("%s=%q: want a number from 0 up", name, text), http.StatusBadRequest)
+			return
+		}
+		set(n)
+	}
 }
 
 func (p *profiler) addr() string {

@@ -13,23 +13,33 @@ import (
 	"millrace/results"
 )
 
-// CompareOptions says what to hold against what.
+// CompareOptions says what to hold against what. Every kind of factor is
+// crossed with the others.
 type CompareOptions struct {
 	RunOptions
 	// Knobs are factors, name=a,b,c: a broker's knob or a scenario's path.
-	// Several are crossed: every combination is an alternative.
 	Knobs []string
-	// Targets, where there are several, are the factor instead.
+	// Targets, where there are several, are a factor.
 	Targets []string
-	Rounds  int // default 10
+	// Revs are git revisions of millrace, each built and used as the child
+	// target's binary; the generator is always this one.
+	Revs []string
+	// Screening runs a fraction of the combinations, which tells the main
+	// effects of many knobs apart.
+	Screening bool
+	Rounds    int // default 10
 	// Noise runs the first alternative against itself too: what this host
 	// makes of no difference at all.
 	Noise bool
+	Gate  *results.Gate // nil: none
+	// Command is how the comparison is repeated, for its report.
+	Command string
 }
 
 // alternative is one side of a comparison, ready to run.
 type alternative struct {
 	name   string
+	levels []int
 	opts   RunOptions
 	values map[string][]float64
 
@@ -50,18 +60,25 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 		o.OutDir = "results/runs"
 	}
 	o.LimitsFile = o.limitsFile()
-	alts, factor, err := alternatives(o)
+	tmp, err := os.MkdirTemp("", "millrace-revisions-")
 	if err != nil {
 		return nil, err
 	}
-	c := &results.Comparison{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question, Factor: factor,
+	defer os.RemoveAll(tmp)
+	d, err := designOf(ctx, o, tmp)
+	if err != nil {
+		return nil, err
+	}
+	alts := d.alternatives
+	c := &results.Comparison{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question, Command: o.Command,
+		Factor: d.title(), Factors: d.factors, Design: d.name,
 		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Rounds: o.Rounds, Env: environment(o.DataDir, changedKnobs(o.Scenario.Broker))}
 	if c.Dir, err = freshDir(o.OutDir, c.Started, "compare-"+o.Scenario.Name); err != nil {
 		return nil, err
 	}
 	for i := range alts {
 		alts[i].opts.OutDir = filepath.Join(c.Dir, "runs")
-		c.Alternatives = append(c.Alternatives, results.Alternative{Name: alts[i].name, Metrics: map[string]results.Metric{}})
+		c.Alternatives = append(c.Alternatives, results.Alternative{Name: alts[i].name, Levels: alts[i].levels, Metrics: map[string]results.Metric{}})
 	}
 	err = rounds(ctx, o, c, alts)
 	c.Interrupted = ctx.Err() != nil
@@ -73,51 +90,65 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 			}
 		}
 	}
-	c.Judge()
-	warnUnlike(c)
-	if werr := writeComparison(c); werr != nil {
-		err = errors.Join(err, werr)
+	if c.Design != "" && c.Design != results.FullDesign {
+		c.Notes = append(c.Notes, "a screening design mixes what two knobs do together into the main effects: cross the knobs that matter in full afterwards")
 	}
+	if len(o.Profile) > 0 {
+		c.Notes = append(c.Notes, mergeProfiles(c)...)
+	}
+	err = errors.Join(err, finishComparison(c, o.Gate))
 	if c.Interrupted {
 		err = nil // the comparison says so itself
 	}
 	return c, err
 }
 
-// rounds runs them all, and keeps the figures of the rounds that count.
+// finishComparison judges the values and stores what they say.
+func finishComparison(c *results.Comparison, gate *results.Gate) error {
+	c.Judge()
+	warnUnlike(c)
+	if gate != nil {
+		gate.Apply(c)
+	}
+	return writeComparison(c)
+}
+
+// rounds runs them all, and keeps the figures of the rounds that count. A round
+// that does not is run again, up to half as many as were asked for.
 func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts []alternative) error {
-	began := time.Now()
-	done, total := 0, o.Rounds*len(alts)
-	for round := range o.Rounds {
+	pace := newPace(o, alts)
+	for round, kept := 1, 0; kept < o.Rounds && round <= o.Rounds+max(1, o.Rounds/2); round++ {
 		runs := make([]*results.Run, len(alts))
 		for k := range alts {
 			i := k
-			if round%2 == 1 {
+			if round%2 == 0 {
 				i = len(alts) - 1 - k
 			}
 			ro := alts[i].opts
-			ro.prefix = fmt.Sprintf("round %d of %d, %s%s", round+1, o.Rounds, alts[i].name, left(began, done, total))
+			ro.prefix = fmt.Sprintf("round %d of %d, %s, %s left", kept+1, o.Rounds, alts[i].name, pace.left())
 			run, err := Run(ctx, ro)
 			if err != nil {
-				return fmt.Errorf("round %d, %s: %w", round+1, alts[i].name, err)
+				return fmt.Errorf("round %d, %s: %w", round, alts[i].name, err)
 			}
-			done++
+			pace.done++
 			runs[i] = run
 			alts[i].opts.ceiling = run.Trial.Audit.CeilingRate
 			switch run.Verdict.Outcome {
 			case results.Interrupted:
 				return ctx.Err()
 			case results.Violation:
-				return fmt.Errorf("round %d, %s: %s; see %s", round+1, alts[i].name, run.Verdict.Reason, run.Dir)
+				return fmt.Errorf("round %d, %s: %s; see %s", round, alts[i].name, run.Verdict.Reason, run.Dir)
 			}
 			if run.Trial.Error != "" {
-				return fmt.Errorf("round %d, %s: %s; see %s", round+1, alts[i].name, run.Trial.Error, run.Dir)
+				return fmt.Errorf("round %d, %s: %s; see %s", round, alts[i].name, run.Trial.Error, run.Dir)
 			}
 		}
 		if why := disturbed(runs); why != "" {
-			c.Discarded = append(c.Discarded, fmt.Sprintf("round %d: %s", round+1, why))
+			c.Discarded = append(c.Discarded, fmt.Sprintf("round %d: %s", round, why))
+			pace.total += len(alts)
 			continue
 		}
+		kept++
 		for i, run := range runs {
 			a := &c.Alternatives[i]
 			a.Runs = append(a.Runs, run.ID)
@@ -131,6 +162,36 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 		}
 	}
 	return nil
+}
+
+// pace guesses the time that remains: from the plan until a trial has ended,
+// then from the trials so far.
+type pace struct {
+	began       time.Time
+	done, total int
+	planned     time.Duration // of one trial
+}
+
+// overhead is what a trial takes beside its phases: the target's start and end,
+// the ledger's check.
+const overhead = 2 * time.Second
+
+func newPace(o CompareOptions, alts []alternative) *pace {
+	p := &pace{began: time.Now(), total: o.Rounds * len(alts), planned: overhead}
+	for _, ph := range o.Scenario.Phases {
+		if ph.Kind != Drain { // it ends with the last record, mostly at once
+			p.planned += ph.Len
+		}
+	}
+	return p
+}
+
+func (p *pace) left() string {
+	each := p.planned
+	if p.done > 0 {
+		each = time.Since(p.began) / time.Duration(p.done)
+	}
+	return results.FormatSpan(each * time.Duration(max(p.total-p.done, 1)))
 }
 
 // seen keeps what a reader of the medians must know of a trial.
@@ -158,15 +219,6 @@ func (a *alternative) remarks() (notes []string) {
 	return notes
 }
 
-// left is the time that remains, guessed from the trials so far.
-func left(began time.Time, done, total int) string {
-	if done == 0 {
-		return ""
-	}
-	each := time.Since(began) / time.Duration(done)
-	return fmt.Sprintf(", %s left", (each * time.Duration(total-done)).Round(time.Second))
-}
-
 // disturbed says why a round does not count.
 func disturbed(runs []*results.Run) string {
 	for _, r := range runs {
@@ -177,81 +229,14 @@ func disturbed(runs []*results.Run) string {
 	return ""
 }
 
-// alternatives works out the sides from knobs or targets.
-func alternatives(o CompareOptions) (alts []alternative, factor string, err error) {
-	add := func(name string, ro RunOptions) {
-		alts = append(alts, alternative{name: name, opts: ro, values: map[string][]float64{}})
-	}
-	if len(o.Targets) > 1 {
-		if len(o.Knobs) > 0 {
-			return nil, "", &Faults{[]string{"compare either knobs or targets, not both"}}
-		}
-		for _, t := range o.Targets {
-			ro := o.RunOptions
-			ro.Target = t
-			if _, err := newTarget(&ro); err != nil {
-				return nil, "", err
-			}
-			add(t, ro)
-		}
-		factor = "target"
-	} else {
-		var names []string
-		combos := [][]string{nil}
-		var faults []string
-		for _, k := range o.Knobs {
-			name, list, ok := strings.Cut(k, "=")
-			values := strings.Split(list, ",")
-			if !ok || len(values) < 2 {
-				faults = append(faults, fmt.Sprintf("--knob %s: write name=a,b with two values or more", k))
-				continue
-			}
-			names = append(names, name)
-			var next [][]string
-			for _, c := range combos {
-				for _, v := range values {
-					next = append(next, append(append([]string{}, c...), name+"="+v))
-				}
-			}
-			combos = next
-		}
-		if len(o.Knobs) == 0 {
-			faults = append(faults, "nothing to compare: say --knob name=a,b or several --target")
-		}
-		if len(faults) > 0 {
-			return nil, "", &Faults{faults}
-		}
-		factor = strings.Join(names, ", ")
-		for _, sets := range combos {
-			ro := o.RunOptions
-			if ro.Scenario, err = o.Scenario.with(sets...); err != nil {
-				return nil, "", err
-			}
-			if o.Target != "" {
-				if _, err := newTarget(&ro); err != nil {
-					return nil, "", err
-				}
-			}
-			name := strings.Join(sets, " ")
-			if len(names) == 1 { // the factor's name stands in the heading
-				name = strings.TrimPrefix(sets[0], names[0]+"=")
-			}
-			add(name, ro)
-		}
-	}
-	if o.Noise {
-		again := alts[0]
-		again.name, again.values = again.name+results.Again, map[string][]float64{}
-		alts = append(alts, again)
-	}
-	return alts, factor, nil
-}
-
 // with is the scenario under further settings.
 func (s *Scenario) with(sets ...string) (*Scenario, error) { return parse(s.Name, s.YAML(), sets) }
 
 // warnUnlike notes what makes alternatives hard to hold against each other.
 func warnUnlike(c *results.Comparison) {
+	if c.Stored {
+		return // said already
+	}
 	promises, depths := map[string]bool{}, map[string]bool{}
 	for _, a := range c.Alternatives {
 		promises[a.Promise], depths[a.Validation] = true, true
@@ -278,9 +263,10 @@ func writeComparison(c *results.Comparison) error {
 	}
 	defer bench.Close()
 	var runs []*results.Run
-	for _, a := range c.Alternatives {
+	for i := range c.Alternatives {
+		a := &c.Alternatives[i]
 		for _, id := range a.Runs {
-			r, err := results.Open(filepath.Join(c.Dir, "runs", id))
+			r, err := results.Open(a.RunDir(c, id))
 			if err != nil {
 				return err
 			}

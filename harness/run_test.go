@@ -320,7 +320,8 @@ func TestProfile(t *testing.T) {
 	t.Parallel()
 	s := shortScenario(t, "phases=[{steady: 1100ms, rate: 3000/s}, {drain: 5s}]", "goals=[errors == 0]")
 	o := options(t, s, "child")
-	o.Profile = []string{"cpu", "heap", "goroutine"}
+	o.Profile = []string{"cpu", "heap", "goroutine", "allocs", "mutex", "block", "trace"}
+	o.Binary = coreBinary(t)
 	run, err := Run(deadline(t), o)
 	require.NoError(t, err)
 	var names []string
@@ -328,26 +329,30 @@ func TestProfile(t *testing.T) {
 		names = append(names, strings.TrimSuffix(filepath.Base(f), ".pb.gz"))
 	}
 	require.Equal(t, []string{
-		"generator-cpu-steady", "generator-goroutine-drain", "generator-goroutine-steady", "generator-heap-drain", "generator-heap-steady",
-		"target-cpu-steady", "target-goroutine-drain", "target-goroutine-steady", "target-heap-drain", "target-heap-steady",
+		"generator-allocs-steady", "generator-block-steady", "generator-cpu-steady", "generator-goroutine-steady", "generator-heap-steady", "generator-mutex-steady",
+		"target-allocs-steady", "target-block-steady", "target-cpu-steady", "target-goroutine-steady", "target-heap-steady", "target-mutex-steady",
 	}, names, "%v", run.Trial.Notes)
-	list, total, unit, err := Top(filepath.Join(run.Dir, results.ProfilesDir, "target-cpu-steady.pb.gz"))
+	p, err := run.Profile("target", "cpu")
 	require.NoError(t, err)
-	require.Equal(t, "nanoseconds", unit)
+	require.Equal(t, "ns", p.Unit)
 	var flat int64
-	for _, f := range list {
+	for _, f := range p.Top() {
 		require.LessOrEqual(t, f.Flat, f.Cum)
-		require.LessOrEqual(t, f.Cum, total)
+		require.LessOrEqual(t, f.Cum, p.Total)
 		flat += f.Flat
 	}
-	require.Equal(t, total, flat, "every sample is some function's own")
+	require.Equal(t, p.Total, flat, "every sample is some function's own")
+	block, err := run.Profile("target", "block")
+	require.NoError(t, err)
+	require.Positive(t, block.Total, "the target samples what blocks while it is profiled")
+	require.FileExists(t, filepath.Join(run.Dir, results.ProfilesDir, "target-trace-steady.out"))
 	var b strings.Builder
 	require.NoError(t, ProfileSummary(&b, run, 10))
-	require.Contains(t, b.String(), "target, steady: CPU")
+	require.Contains(t, b.String(), "target, cpu: ")
 
 	o.Profile = []string{"cpus"}
 	_, err = Run(deadline(t), o)
-	require.ErrorContains(t, err, `--profile cpus: kinds are cpu, heap, allocs, mutex, block, goroutine (did you mean "cpu"?)`)
+	require.ErrorContains(t, err, `--profile cpus: kinds are cpu, heap, allocs, mutex, block, goroutine, trace, perf (did you mean "cpu"?)`)
 }
 
 func TestKnobsOnForeignTarget(t *testing.T) {
@@ -373,7 +378,7 @@ func TestCompare(t *testing.T) {
 			order = append(order, strings.Fields(head)[4])
 		}
 	}
-	require.Equal(t, []string{"0ms,", "20ms,", "0ms", "0ms", "20ms,", "0ms,"}, fixFirst(order))
+	require.Equal(t, []string{"0ms,", "20ms,", "0ms", "0ms", "20ms,", "0ms,"}, order)
 	rounds := 2 - len(c.Discarded)
 	for _, a := range c.Alternatives {
 		require.Len(t, a.Runs, rounds)
@@ -396,7 +401,7 @@ func TestCompare(t *testing.T) {
 	require.JSONEq(t, string(want), string(stored))
 	var b strings.Builder
 	CompareSummary(&b, c)
-	require.Contains(t, b.String(), "no difference was shown")
+	require.Contains(t, b.String(), "No difference was shown")
 	require.FileExists(t, filepath.Join(c.Dir, results.BenchFile))
 
 	_, err = Compare(context.Background(), CompareOptions{RunOptions: o})
@@ -405,16 +410,6 @@ func TestCompare(t *testing.T) {
 	require.ErrorContains(t, err, "write name=a,b")
 	_, err = Compare(context.Background(), CompareOptions{RunOptions: o, Knobs: []string{"read.pth=a,b"}})
 	require.ErrorContains(t, err, "unknown setting")
-}
-
-// fixFirst evens out that the first trial has no time left to show.
-func fixFirst(order []string) []string {
-	for i, o := range order {
-		if i == 0 {
-			order[i] = strings.TrimSuffix(o, ",") + ","
-		}
-	}
-	return order
 }
 
 func TestSearch(t *testing.T) {

@@ -8,8 +8,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"millrace/results"
 )
@@ -20,6 +25,8 @@ type SearchOptions struct {
 	// From is the first rate tried, records/s; 0: the scenario's own, or 10,000
 	// where that is a closed loop.
 	From float64
+	// Command is how the search is repeated, for its report.
+	Command string
 	// Resolution is how near the rates that met and missed the goals must come,
 	// as a share: 0.05 by default.
 	Resolution float64
@@ -33,10 +40,17 @@ const searchSteps = 32
 // that takes the place of the scenario's own throughput goals.
 const keepUp = 0.99
 
+// repeats is how often the winner is tried in all; it must hold in most of them.
+const repeats = 3
+
 // Search looks for the highest rate that still meets the scenario's goals: it
 // doubles until a rate fails, halves down where the first one fails, then
 // bisects, each step a trial at a fixed rate on a fresh broker, and tries the
-// winner once more.
+// winner again.
+//
+// Where a goal names a phase the scenario keeps its phases, and every rate in
+// them is scaled alike; else each trial is a warm-up, one steady phase and the
+// drain, all at the one rate.
 func Search(ctx context.Context, o SearchOptions) (*results.Search, error) {
 	if o.Resolution == 0 {
 		o.Resolution = 0.05
@@ -44,7 +58,7 @@ func Search(ctx context.Context, o SearchOptions) (*results.Search, error) {
 	if o.OutDir == "" {
 		o.OutDir = "results/runs"
 	}
-	h := &hunt{o: o, s: &results.Search{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question,
+	h := &hunt{o: o, s: &results.Search{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question, Command: o.Command,
 		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Env: environment(o.DataDir, changedKnobs(o.Scenario.Broker))}}
 	h.goals()
 	h.try = h.step
@@ -80,6 +94,10 @@ type hunt struct {
 	// low met the goals at its last trial, high missed them; 0: not known.
 	low, high float64
 	failed    *results.Run // the trial at high
+	strain    strain       // what the host's disks and network did meanwhile
+	perPhase  bool         // a goal names a phase
+	held      int          // trials at low that met the goals,
+	tried     int          // of so many
 	// try carries out one step; the tests put a broker of known capacity here.
 	try func(ctx context.Context, n int, rate float64) (results.Outcome, error)
 }
@@ -89,9 +107,11 @@ type hunt struct {
 func (h *hunt) goals() {
 	h.s.Goals = []string{fmt.Sprintf("throughput >= %v × rate", keepUp)}
 	for _, g := range h.o.Scenario.Goals {
-		if !strings.Contains(g.Figure, "throughput") && g.Phase == "" {
-			h.s.Goals = append(h.s.Goals, g.String())
+		if strings.Contains(g.Figure, "throughput") {
+			continue
 		}
+		h.s.Goals = append(h.s.Goals, g.String())
+		h.perPhase = h.perPhase || g.Phase != ""
 	}
 }
 
@@ -102,7 +122,7 @@ func (h *hunt) run(ctx context.Context) error {
 			rate = 10_000
 		}
 	}
-	confirmed, again := false, false
+	again := false
 	for step := 1; step <= searchSteps; step++ {
 		outcome, err := h.try(ctx, step, rate)
 		if err != nil || ctx.Err() != nil {
@@ -114,23 +134,7 @@ func (h *hunt) run(ctx context.Context) error {
 			continue
 		}
 		again = false
-		ok := outcome == results.Pass
-		switch {
-		case ok && rate == h.low: // the winner again
-			confirmed = true
-		case ok:
-			h.low = rate
-		default:
-			h.high = rate
-			if rate <= h.low { // the winner failed the second time
-				h.low = 0
-				for _, p := range h.s.Points {
-					if p.Outcome == results.Pass && p.Rate < rate {
-						h.low = max(h.low, p.Rate)
-					}
-				}
-			}
-		}
+		h.learn(rate, outcome == results.Pass)
 		switch {
 		case h.low == 0 && h.high < 10:
 			h.conclude()
@@ -139,19 +143,47 @@ func (h *hunt) run(ctx context.Context) error {
 			rate = h.high / 2
 		case h.high == 0:
 			rate = h.low * 2
-		case h.high/h.low <= 1+h.o.Resolution && confirmed:
-			h.conclude()
-			return nil
-		case h.high/h.low <= 1+h.o.Resolution:
+		case h.high/h.low > 1+h.o.Resolution:
+			rate = math.Round(math.Sqrt(h.low * h.high))
+		case h.tried < repeats:
 			rate = h.low
 		default:
-			confirmed = false
-			rate = math.Round(math.Sqrt(h.low * h.high))
+			h.conclude()
+			return nil
 		}
 	}
 	h.s.Notes = append(h.s.Notes, fmt.Sprintf("stopped after %d steps", searchSteps))
 	h.conclude()
 	return nil
+}
+
+// learn takes in how a rate came out.
+func (h *hunt) learn(rate float64, ok bool) {
+	switch {
+	case rate == h.low: // the winner again
+		h.tried++
+		if ok {
+			h.held++
+		}
+		if failed := h.tried - h.held; failed > repeats/2 {
+			h.high = rate
+			h.fallBack()
+		}
+	case ok:
+		h.low, h.held, h.tried = rate, 1, 1
+	default:
+		h.high = rate
+	}
+}
+
+// fallBack takes the next lower rate that met the goals for the winner.
+func (h *hunt) fallBack() {
+	h.low, h.held, h.tried = 0, 0, 0
+	for _, p := range h.s.Points {
+		if p.Outcome == results.Pass && p.Rate < h.high && p.Rate > h.low {
+			h.low, h.held, h.tried = p.Rate, 1, 1
+		}
+	}
 }
 
 // step tries one rate.
@@ -162,7 +194,8 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (results.Outcome, 
 	}
 	o := h.o.RunOptions
 	o.Scenario, o.OutDir = s, filepath.Join(h.s.Dir, "runs")
-	o.prefix = fmt.Sprintf("step %d, %s", n, perSec.format(rate))
+	o.prefix = h.where(n, rate)
+	before := readStrain()
 	run, err := Run(ctx, o)
 	if err != nil {
 		return "", fmt.Errorf("at %s: %w", perSec.format(rate), err)
@@ -172,11 +205,14 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (results.Outcome, 
 	if v.Outcome == results.Interrupted {
 		return v.Outcome, nil
 	}
-	p := results.SearchPoint{Rate: rate, Outcome: v.Outcome, Throughput: t.Steady.Acked.Rate, Run: run.ID,
-		AckP50Ns: t.Steady.Latency[results.Ack].P50Ns, AckP99Ns: t.Steady.Latency[results.Ack].P99Ns,
-		E2EP99Ns: t.Steady.Latency[results.EndToEnd].P99Ns}
+	ack := t.Steady.Latency[results.Ack]
+	p := results.SearchPoint{Rate: rate, Outcome: v.Outcome, Throughput: t.Steady.Acked.Rate, ByteRate: t.Steady.Acked.ByteRate, Run: run.ID,
+		AckP50Ns: ack.P50Ns, AckP99Ns: ack.P99Ns, AckP999Ns: ack.P999Ns, E2EP99Ns: t.Steady.Latency[results.EndToEnd].P99Ns}
 	if c := t.Steady.Target; c != nil {
 		p.TargetCores = c.Cores
+		if c.DiskBytes != nil && t.Steady.LenS > 0 {
+			p.DiskRate = float64(*c.DiskBytes) / t.Steady.LenS
+		}
 	}
 	if c := t.Steady.Generator; c != nil {
 		p.GeneratorCores = c.Cores
@@ -192,14 +228,38 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (results.Outcome, 
 		return v.Outcome, fmt.Errorf("at %s: %s; see %s", perSec.format(rate), v.Reason, run.Dir)
 	}
 	if v.Outcome != results.Pass {
-		h.failed = run
+		h.failed, h.strain = run, readStrain().since(before)
 	}
 	return v.Outcome, nil
 }
 
-// at is the scenario at one fixed rate.
+// where says how far the search is.
+func (h *hunt) where(n int, rate float64) string {
+	text := fmt.Sprintf("step %d, %s", n, perSec.format(rate))
+	switch {
+	case h.low > 0 && h.high > 0:
+		return text + fmt.Sprintf(" (between %s and %s)", perSec.format(h.low), perSec.format(h.high))
+	case h.low > 0:
+		return text + fmt.Sprintf(" (%s held)", perSec.format(h.low))
+	}
+	return text
+}
+
+// at is the scenario at one rate.
 func (h *hunt) at(rate float64) (*Scenario, error) {
 	s := h.o.Scenario
+	goals := "goals=[" + strings.Join(append([]string{fmt.Sprintf("throughput >= %s", formatRate(math.Floor(rate*keepUp)))}, h.s.Goals[1:]...), ", ") + "]"
+	if h.perPhase {
+		mean, ok := meanRate(s.steady())
+		if !ok || mean == 0 {
+			return nil, &Faults{[]string{"a goal names a phase, and a closed loop has no rates to scale: leave the phase out of the goal, or give the phases rates"}}
+		}
+		phases, err := scaledPhases(s, rate/mean)
+		if err != nil {
+			return nil, err
+		}
+		return s.with(phases, goals)
+	}
 	warm, length, drain := time.Second, time.Duration(0), 5*time.Second
 	for _, p := range s.Phases {
 		switch p.Kind {
@@ -211,45 +271,64 @@ func (h *hunt) at(rate float64) (*Scenario, error) {
 			drain = p.Len
 		}
 	}
-	goals := []string{fmt.Sprintf("throughput >= %s", formatRate(math.Floor(rate*keepUp)))}
-	goals = append(goals, h.s.Goals[1:]...)
-	return s.with(
-		fmt.Sprintf("phases=[{warmup: %s, rate: %s}, {steady: %s, rate: %s}, {drain: %s}]", warm, formatRate(rate), length, formatRate(rate), drain),
-		"goals=["+strings.Join(goals, ", ")+"]")
+	return s.with(fmt.Sprintf("phases=[{warmup: %s, rate: %s}, {steady: %s, rate: %s}, {drain: %s}]", warm, formatRate(rate), length, formatRate(rate), drain), goals)
+}
+
+// aRate is a rate in a scenario's text.
+var aRate = regexp.MustCompile(`([0-9][0-9_.]*)(k|M)?/s\b`)
+
+// scaledPhases is the setting phases=… with every rate multiplied.
+func scaledPhases(s *Scenario, factor float64) (string, error) {
+	var doc struct {
+		Phases yaml.Node `yaml:"phases"`
+	}
+	if err := yaml.Unmarshal(s.YAML(), &doc); err != nil {
+		return "", err
+	}
+	inFlow(&doc.Phases)
+	text, err := yaml.Marshal(&doc.Phases)
+	if err != nil {
+		return "", err
+	}
+	line := strings.Join(strings.Fields(string(text)), " ")
+	return "phases=" + aRate.ReplaceAllStringFunc(line, func(m string) string {
+		parts := aRate.FindStringSubmatch(m)
+		v, err := strconv.ParseFloat(strings.ReplaceAll(parts[1], "_", ""), 64)
+		if err != nil {
+			return m
+		}
+		v *= map[string]float64{"": 1, "k": 1e3, "M": 1e6}[parts[2]]
+		return formatRate(math.Max(1, math.Round(v*factor)))
+	}), nil
+}
+
+// inFlow puts a node and all below it on one line.
+func inFlow(n *yaml.Node) {
+	n.Style |= yaml.FlowStyle
+	for _, c := range n.Content {
+		inFlow(c)
+	}
 }
 
 // conclude states the capacity and what stood in the way.
 func (h *hunt) conclude() {
 	h.s.Capacity, h.s.Above = h.low, h.high
+	h.s.Confirmed, h.s.Tries = h.held, h.tried
+	var rates []float64
+	for _, p := range h.s.Points {
+		if p.Rate == h.low && h.low > 0 {
+			rates = append(rates, p.Throughput)
+		}
+	}
+	if len(rates) > 0 {
+		h.s.Measured = &results.Interval{Median: results.Median(rates), Low: slices.Min(rates), High: slices.Max(rates)}
+	}
 	switch f := h.failed; {
-	case h.low == 0:
-		h.s.Limit = "no rate met the goals"
+	case h.low == 0 && f == nil:
+		h.s.Limited, h.s.Limit = "goals", "no rate met the goals"
 	case f == nil:
-		h.s.Limit = "nothing: no rate that was tried failed"
+		h.s.Limited, h.s.Limit = "nothing", "nothing: no rate that was tried failed"
 	default:
-		h.s.Limit = limitOf(f)
+		h.s.Limited, h.s.Limit = limitOf(f, h.strain)
 	}
-}
-
-// limitOf names what a trial that missed its goals ran into.
-func limitOf(run *results.Run) string {
-	t := &run.Trial
-	cpus := float64(run.Env.CPUs)
-	var target, generator float64
-	if c := t.Steady.Target; c != nil {
-		target = c.Cores
-	}
-	if c := t.Steady.Generator; c != nil {
-		generator = c.Cores
-	}
-	use := fmt.Sprintf("target %.2f, generator %.2f of %d cores", target, generator, run.Env.CPUs)
-	switch {
-	case run.Verdict.Outcome == results.Invalid || t.Audit.Limited:
-		return "the generator or the machine (" + use + "): the target may take more"
-	case t.Steady.Target != nil && target+generator > 0.9*cpus && target >= generator:
-		return "the machine's CPU, most of it the target's (" + use + ")"
-	case t.Steady.Target != nil && target+generator > 0.9*cpus:
-		return "the machine's CPU, most of it the generator's (" + use + ")"
-	}
-	return "not the CPU (" + use + "): waiting, on the disk or on locks"
 }

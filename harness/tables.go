@@ -3,21 +3,29 @@ package harness
 import (
 	"fmt"
 	"io"
+	"math"
+	"strings"
 
 	"millrace/results"
 )
 
-// CompareSummary writes a comparison for a person.
+// CompareSummary writes a comparison for a person: the answer, the table of
+// every figure, what each factor does, and what must be known beside it.
 func CompareSummary(w io.Writer, c *results.Comparison) {
 	wrapped(w, "", c.Question)
 	fmt.Fprintln(w)
-	wrapped(w, "  ", verdictOf(c))
+	wrapped(w, "  ", c.Answer())
+	if g := c.Gate; g != nil {
+		fmt.Fprintln(w)
+		gateSummary(w, g)
+	}
 	fmt.Fprintln(w)
 	name := 10
 	for _, a := range c.Alternatives {
-		name = min(max(name, len(a.Name)), 24)
+		name = min(max(name, len([]rune(a.Name))), 22)
 	}
-	fmt.Fprintf(w, "%-16s %-*s %11s  %s\n", "median", name, clip(c.Factor, name), "", "ratio  95 % interval     p (Holm)")
+	fmt.Fprintf(w, "%-15s %-*s %11s   %s\n", "median", name, clip(c.Factor, name), "", "ratio  95 % interval  p (Holm)")
+	sunk := map[string][]string{}
 	for _, m := range results.CompareMetrics {
 		label := m.Name
 		for _, a := range c.Alternatives {
@@ -25,20 +33,36 @@ func CompareSummary(w io.Writer, c *results.Comparison) {
 			if !ok {
 				continue
 			}
-			fmt.Fprintf(w, "%-16s %-*s %11s", label, name, clip(a.Name, name), formatMetric(m, v.Median))
+			fmt.Fprintf(w, "%-15s %-*s %11s", label, name, clip(a.Name, name), m.Format(v.Median))
 			if r := v.Ratio; r != nil {
-				fmt.Fprintf(w, "  %s", formatRatio(r))
+				fmt.Fprintf(w, " %s", formatRatio(r))
+				if r.Note != "" {
+					sunk[r.Note] = append(sunk[r.Note], m.Name+" of "+a.Name)
+				}
 			}
 			fmt.Fprintln(w)
 			label = ""
 		}
 	}
 	fmt.Fprintln(w)
-	bullet(w, "", "~ : no difference was shown. Ratios are to "+c.Alternatives[0].Name+", round by round.")
-	if c.NoiseFloor == nil {
-		bullet(w, "", "The host's noise floor was not measured (--noise).")
-	} else if f, ok := c.NoiseFloor["throughput"]; ok {
-		bullet(w, "", fmt.Sprintf("The host's noise floor, throughput of %s against itself: %.1f %%.", c.Alternatives[0].Name, f*100))
+	effectTable(w, "main effects", c.Effects)
+	effectTable(w, "what two do together beyond what each does alone", c.Interactions)
+	bullet(w, "", "~ : no difference was shown. Ratios are to "+c.Alternatives[0].Name+pairing(c))
+	for _, note := range sortedKeys(sunk) {
+		bullet(w, "~ "+note+": ", listed(sunk[note], 4))
+	}
+	switch {
+	case len(c.NoiseFloor) > 0:
+		bullet(w, "", "The host's noise floor, "+c.Alternatives[0].Name+" against itself: "+floors(c)+".")
+	case !c.Stored:
+		bullet(w, "", "The host's noise floor was not measured (--aa).")
+	}
+	if len(c.Pareto) > 0 {
+		var axes []string
+		for _, m := range c.ParetoAxes() {
+			axes = append(axes, m.Name)
+		}
+		bullet(w, "not beaten", fmt.Sprintf(" in %s together: %s", strings.Join(axes, ", "), listed(c.Pareto, 6)))
 	}
 	for _, n := range c.Discarded {
 		bullet(w, "left out: ", n)
@@ -49,95 +73,124 @@ func CompareSummary(w io.Writer, c *results.Comparison) {
 	fmt.Fprintf(w, "\n%s\n", c.Dir)
 }
 
-// verdictOf says in a sentence what the comparison showed.
-func verdictOf(c *results.Comparison) string {
-	rounds := 0
-	for _, a := range c.Alternatives {
-		rounds = max(rounds, len(a.Runs))
+func pairing(c *results.Comparison) string {
+	if c.Stored {
+		return ", as independent samples."
 	}
-	base := c.Alternatives[0].Name
-	text := fmt.Sprintf("Over %s of %s: ", plural(int64(rounds), "round"), c.Factor)
-	if c.Interrupted {
-		text = "Interrupted. " + text
+	return ", round by round."
+}
+
+func gateSummary(w io.Writer, g *results.Gate) {
+	var limits []string
+	for _, l := range g.Limits {
+		limits = append(limits, fmt.Sprintf("%s %s %%", l.Metric, results.FormatNumber(l.Share*100)))
 	}
-	found := false
-	for _, m := range results.CompareMetrics {
-		for _, a := range c.Alternatives[1:] {
-			r := a.Metrics[m.Name].Ratio
-			if r == nil || !r.Different {
+	wrapped(w, "  ", fmt.Sprintf("Gate %s (at most worse by: %s).", g.Outcome, strings.Join(limits, ", ")))
+	for _, r := range g.Regressions {
+		bullet(w, "regression: ", r)
+	}
+	if g.Reason != "" {
+		wrapped(w, "  ", g.Reason)
+	}
+}
+
+// effectTable writes what was shown of factors; of what was not it says how
+// much there is.
+func effectTable(w io.Writer, title string, effects []results.Effect) {
+	if len(effects) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%-48s   %s\n", clip(title, 48), "ratio  95 % interval  p (Holm)")
+	quiet := 0
+	for _, e := range effects {
+		first := true
+		for _, m := range results.CompareMetrics {
+			r := e.Metrics[m.Name]
+			if r == nil {
 				continue
 			}
-			word := "less"
-			if r.Value > 1 {
-				word = "more"
+			if !r.Different {
+				quiet++
+				continue
 			}
-			if found {
-				text += "; "
+			if first {
+				fmt.Fprintln(w, clip(e.Name, width))
+				first = false
 			}
-			text += fmt.Sprintf("%s has %.1f %% %s %s than %s", a.Name, abs(r.Value-1)*100, word, m.Name, base)
-			found = true
+			fmt.Fprintf(w, "  %-46s %s\n", m.Name, formatRatio(r))
 		}
 	}
-	if !found {
-		return text + "no difference was shown."
+	if quiet > 0 {
+		fmt.Fprintf(w, "  %s in which nothing was shown\n", plural(int64(quiet), "figure"))
 	}
-	return text + "."
+	fmt.Fprintln(w)
 }
 
-func abs(f float64) float64 {
-	if f < 0 {
-		return -f
+// floors are the noise of the figures that matter most.
+func floors(c *results.Comparison) string {
+	var parts []string
+	for _, name := range []string{"throughput", "ack.p99", "e2e.p99", "cpu/record"} {
+		if f, ok := c.NoiseFloor[name]; ok {
+			parts = append(parts, fmt.Sprintf("%s %s %%", name, results.FormatNumber(math.Round(f*1000)/10)))
+		}
 	}
-	return f
+	return strings.Join(parts, ", ")
 }
 
-func formatMetric(m results.CompareMetric, v float64) string {
-	switch m.Unit {
-	case "/s":
-		return results.FormatCount(v) + "/s"
-	case "ns":
-		return results.FormatNs(v)
-	case "B":
-		return results.FormatBytes(v)
+// listed joins at most n and says how many more there are.
+func listed(list []string, n int) string {
+	if len(list) > n {
+		return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
 	}
-	return results.FormatNumber(v)
+	return strings.Join(list, ", ")
 }
+
+func abs(f float64) float64 { return math.Abs(f) }
 
 // formatRatio is the ratio with its interval, ~ where it shows nothing.
 func formatRatio(r *results.Ratio) string {
 	if r.Rounds == 0 {
-		return "~ " + r.Note
+		return "~"
 	}
 	mark := "  "
 	if !r.Different {
 		mark = "~ "
 	}
+	value := func(v float64) string {
+		if v >= 10 {
+			return results.FormatNumber(v)
+		}
+		return fmt.Sprintf("%.3f", v)
+	}
 	if r.Lo == 0 && r.Hi == 0 {
-		return fmt.Sprintf("%s%.3f  %s", mark, r.Value, r.Note)
+		return mark + value(r.Value)
 	}
-	text := fmt.Sprintf("%s%.3f  %.3f–%.3f  %.3f", mark, r.Value, r.Lo, r.Hi, r.PHolm)
-	if r.Note != "" {
-		text += "  " + r.Note
+	return fmt.Sprintf("%s%5s  %-13s %8s", mark, value(r.Value), value(r.Lo)+"–"+value(r.Hi), pValue(r.PHolm))
+}
+
+func pValue(p float64) string {
+	if p < 0.001 {
+		return "<0.001"
 	}
-	return text
+	return fmt.Sprintf("%.3f", p)
+}
+
+func countOr(v float64) string {
+	if v == 0 {
+		return ""
+	}
+	return results.FormatCount(v)
 }
 
 // SearchSummary writes a search for a person.
 func SearchSummary(w io.Writer, s *results.Search) {
 	wrapped(w, "", s.Question)
 	fmt.Fprintln(w)
-	text := "No rate met the goals."
-	if s.Capacity > 0 {
-		text = fmt.Sprintf("The highest rate that met the goals is %s records/s", results.FormatCount(s.Capacity))
-		if s.Above > 0 {
-			text += fmt.Sprintf("; %s did not", results.FormatCount(s.Above))
-		}
-		text += ". In the way of more: " + s.Limit + "."
+	wrapped(w, "  ", s.Answer())
+	if m := s.Measured; m != nil {
+		wrapped(w, "  ", fmt.Sprintf("Capacity: %s to %s records/s; at the lower end %s were acknowledged (%s to %s over %s).", results.FormatCount(s.Capacity),
+			orWords(countOr(s.Above), "more"), results.FormatCount(m.Median), results.FormatCount(m.Low), results.FormatCount(m.High), plural(int64(s.Tries), "trial")))
 	}
-	if s.Interrupted {
-		text = "Interrupted. " + text
-	}
-	wrapped(w, "  ", text)
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "%12s %-13s %12s %9s %9s %9s %7s\n", "rate/s", "outcome", "acked/s", "ack p50", "ack p99", "e2e p99", "cores")
 	for _, p := range s.Points {

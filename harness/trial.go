@@ -337,7 +337,7 @@ func (tr *trial) phase(ctx context.Context, i int) {
 		}
 	}
 	if i > 0 {
-		tr.prof.phaseEnded(ctx, tr.s.Phases[i-1].Name)
+		tr.prof.phaseEnded(ctx, tr.s.Phases[i-1])
 	}
 	for len(tr.marks) < i { // a phase that was skipped
 		tr.marks = append(tr.marks, m)
@@ -347,9 +347,7 @@ func (tr *trial) phase(ctx context.Context, i int) {
 		tr.lastTarget, tr.lastSelf = m.target, m.self
 	}
 	if i < len(tr.s.Phases) {
-		if tr.s.Phases[i].sends() {
-			tr.prof.phaseBegan(ctx, tr.s.Phases[i])
-		}
+		tr.prof.phaseBegan(ctx, tr.s.Phases[i])
 	}
 	tr.show.phase(i)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,8 @@ type trialFlags struct {
 	sets []string
 	load harness.LoadOptions
 	json bool
+
+	trace, perf bool // beside the kinds of profile
 }
 
 // scenario is the one of a name or a file, with the flags' settings.
@@ -69,6 +72,13 @@ func (t *trialFlags) target(cmd *cobra.Command) {
 // options fills in what depends on the streams.
 func (t *trialFlags) options(cmd *cobra.Command) harness.RunOptions {
 	o := t.opts
+	o.Profile = slices.Clone(o.Profile)
+	if t.trace {
+		o.Profile = append(o.Profile, "trace")
+	}
+	if t.perf {
+		o.Profile = append(o.Profile, "perf")
+	}
 	o.Progress = cmd.ErrOrStderr()
 	o.TTY = isTerminal(o.Progress)
 	return o
@@ -76,6 +86,7 @@ func (t *trialFlags) options(cmd *cobra.Command) harness.RunOptions {
 
 func runCmd() *cobra.Command {
 	var t trialFlags
+	var out outputs
 	cmd := &cobra.Command{
 		Use:   "run SCENARIO…",
 		Short: "Run scenarios: drive, measure, check the data, judge",
@@ -90,17 +101,18 @@ error. The exit code is the outcome's: 0 PASS, 10 FAIL, 11 INCONCLUSIVE,
   millrace run 1-topic-16-partitions-1kb.yaml --driver kafka-throughput.yaml --scale machine`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runScenarios(cmd, &t, args)
+			return runScenarios(cmd, &t, &out, args)
 		},
 	}
 	t.register(cmd)
 	t.target(cmd)
-	cmd.Flags().StringSliceVar(&t.opts.Profile, "profile", nil, "`KINDS` of pprof profile to take: cpu,heap,allocs,mutex,block,goroutine")
+	t.profile(cmd, nil)
+	out.register(cmd)
 	return cmd
 }
 
 // runScenarios checks every scenario before it runs the first.
-func runScenarios(cmd *cobra.Command, t *trialFlags, names []string) error {
+func runScenarios(cmd *cobra.Command, t *trialFlags, out *outputs, names []string) error {
 	var loaded []*harness.Scenario
 	var faults []error
 	for _, name := range names {
@@ -122,6 +134,7 @@ func runScenarios(cmd *cobra.Command, t *trialFlags, names []string) error {
 		run, err := harness.Run(cmd.Context(), o)
 		if run != nil {
 			reportRun(cmd.ErrOrStderr(), run)
+			out.run(run)
 			if err := printRun(w, run, t.json); err != nil {
 				return err
 			}
@@ -134,6 +147,9 @@ func runScenarios(cmd *cobra.Command, t *trialFlags, names []string) error {
 		if c == results.ExitInterrupted {
 			break
 		}
+	}
+	if err := out.write(); err != nil {
+		return err
 	}
 	if code != results.ExitPass {
 		return exit{code, nil}
