@@ -10,7 +10,8 @@ import (
 // ApiVersions, v0 to v4: what this broker serves.
 //
 //   - v1 adds the throttle, v3 the client's name and version and the flexible
-//     form, v4 repairs how features are told (there are none).
+//     form, v4 can tell of features whose least level is 0: the older ones leave those
+//     out of what is supported.
 //   - A version newer than these is answered in the form of v0 with
 //     UNSUPPORTED_VERSION and the row of ApiVersions itself, from which the
 //     client can tell what to ask next.
@@ -30,6 +31,18 @@ func apiVersions(c *call, req *kmsg.ApiVersionsRequest) (*kmsg.ApiVersionsRespon
 			resp.ApiKeys = append(resp.ApiKeys, kmsg.ApiVersionsResponseApiKey{
 				ApiKey: a.key, MinVersion: a.advertised, MaxVersion: a.max,
 			})
+		}
+	}
+	if req.Version >= 3 {
+		image := c.store.Image()
+		resp.FinalizedFeaturesEpoch = image.Version
+		for _, f := range c.features() {
+			if f.min > 0 || req.Version >= 4 {
+				resp.SupportedFeatures = append(resp.SupportedFeatures, kmsg.ApiVersionsResponseSupportedFeature{Name: f.name, MinVersion: f.min, MaxVersion: f.max})
+			}
+			if level := f.level(image); level > 0 {
+				resp.FinalizedFeatures = append(resp.FinalizedFeatures, kmsg.ApiVersionsResponseFinalizedFeature{Name: f.name, MaxVersionLevel: level, MinVersionLevel: level})
+			}
 		}
 	}
 	return resp, nil

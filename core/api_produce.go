@@ -7,7 +7,7 @@ import (
 	"millrace/netio"
 )
 
-// Produce, v3 to v11, and advertised from v0: librdkafka before 2.0 takes a
+// Produce, v3 to v13, and advertised from v0: librdkafka before 2.0 takes a
 // minimum above 0 for a broker that cannot compress. Versions 0 to 2 carried
 // record formats that Kafka 4.0 dropped; a client that sends them all the same
 // is disconnected.
@@ -29,6 +29,9 @@ import (
 //     transaction that is being ended NOT_ENOUGH_REPLICAS, which clients try
 //     again. A batch outside the transaction that its producer has open there:
 //     INVALID_TXN_STATE.
+//   - v12 (transactions version 2): that first batch brings the partition into the
+//     transaction, and no AddPartitionsToTxn comes before. v13 names topics by id:
+//     UNKNOWN_TOPIC_ID.
 //   - v5 tells the log start, v8 words for an error, v10 could name the new
 //     leader of a moved partition; nothing moves on one node.
 func serveProduce(b *Broker, f *netio.Frame, h wire.Header, body []byte) {

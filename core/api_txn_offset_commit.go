@@ -7,13 +7,14 @@ import (
 	"millrace/core/group"
 )
 
-// TxnOffsetCommit, v0 to v4: how far a group has come, as part of a transaction.
+// TxnOffsetCommit, v0 to v5: how far a group has come, as part of a transaction.
 // The offsets count when it is committed.
 //
 //   - The group's partition of __consumer_offsets has to be part of the
 //     transaction (AddOffsetsToTxn): INVALID_TXN_STATE, v4 TRANSACTION_ABORTABLE.
 //     A fenced producer: INVALID_PRODUCER_EPOCH. A transaction that is being
 //     ended: COORDINATOR_LOAD_IN_PROGRESS, which clients try again.
+//     v5 (transactions version 2) adds it to the transaction itself.
 //   - v2 brings leader epochs, v3 the member and its generation, which are judged
 //     as in OffsetCommit. Without them the group may have members all the same.
 //   - Partitions that do not exist: UNKNOWN_TOPIC_OR_PARTITION, each for itself.
@@ -50,29 +51,48 @@ func txnOffsetCommit(c *groupCall, req *kmsg.TxnOffsetCommitRequest) {
 		}
 	}
 	req.Topics = known
+	var added *joined
 	g.Handle(&group.Request{
 		Body: req, ClientID: string(c.header.ClientID), Host: hostOf(c.frame.Conn().RemoteAddr()),
-		Admit: func() int16 {
-			return c.verifyOffsets(req, place{offsetsTopic, g.Partition(req.Group)})
+		Admit: func() (code int16) {
+			added, code = c.verifyOffsets(req, place{offsetsTopic, g.Partition(req.Group)})
+			return code
 		},
 		Answer: func(resp kmsg.Response) {
 			r := resp.(*kmsg.TxnOffsetCommitResponse)
 			r.Topics = append(refused, r.Topics...)
-			c.answer(r)
+			if added == nil {
+				c.answer(r)
+				return
+			}
+			added.lane.whenKept(added.at, func(code int16) {
+				if code != 0 {
+					c.answer(group.Refusal(req, kerr.NotCoordinator.Code))
+					return
+				}
+				c.answer(r)
+			})
 		},
 	})
 }
 
 // verifyOffsets asks the transaction coordinator whether a commit is part of a
-// transaction; 0: yes.
-func (c *groupCall) verifyOffsets(req *kmsg.TxnOffsetCommitRequest, at place) int16 {
+// transaction, or from v5 to make it so, with what has to be kept of that; 0: it
+// is.
+func (c *groupCall) verifyOffsets(req *kmsg.TxnOffsetCommitRequest, at place) (added *joined, code int16) {
 	from := source{txn: []byte(req.TransactionalID)}
-	if req.Version >= 4 {
+	switch {
+	case req.Version >= 5:
+		from.version = firstJoining
+		added, code = c.joinTxn(from, req.ProducerID, req.ProducerEpoch, at)
+	case req.Version == 4:
 		from.version = firstAbortable
+		fallthrough
+	default:
+		code = c.verifyTxn(from, req.ProducerID, req.ProducerEpoch, at)
 	}
-	code := c.verifyTxn(from, req.ProducerID, req.ProducerEpoch, at)
 	if code == kerr.NotEnoughReplicas.Code {
-		return kerr.CoordinatorLoadInProgress.Code
+		code = kerr.CoordinatorLoadInProgress.Code
 	}
-	return code
+	return added, code
 }

@@ -8,7 +8,7 @@ import (
 // drives it; each api_NAME.go says at its top what its versions mean here.
 func coreAPIs() []api {
 	return []api{
-		{key: int16(kmsg.Produce), advertised: 0, min: 3, max: 11, raw: serveProduce},
+		{key: int16(kmsg.Produce), advertised: 0, min: 3, max: 13, raw: serveProduce},
 		{key: int16(kmsg.Fetch), advertised: 4, min: 4, max: 16, raw: serveFetch},
 		{key: int16(kmsg.ListOffsets), advertised: 1, min: 1, max: 11, handle: typed(listOffsets), slow: listOffsetsIsSlow},
 		{key: int16(kmsg.Metadata), advertised: 0, min: 0, max: 13, raw: serveMetadata},
@@ -27,10 +27,10 @@ func coreAPIs() []api {
 		{key: int16(kmsg.DeleteRecords), advertised: 0, min: 0, max: 2, handle: typed(deleteRecords), slow: always},
 		{key: int16(kmsg.InitProducerID), advertised: 0, min: 0, max: 5, handle: typed(initProducerID), slow: initProducerIDIsSlow},
 		{key: int16(kmsg.OffsetForLeaderEpoch), advertised: 2, min: 2, max: 4, handle: typed(offsetForLeaderEpoch)},
-		{key: int16(kmsg.AddPartitionsToTxn), advertised: 0, min: 0, max: 3, handle: typed(addPartitionsToTxn), slow: always},
+		{key: int16(kmsg.AddPartitionsToTxn), advertised: 0, min: 0, max: 5, handle: typed(addPartitionsToTxn), slow: always},
 		{key: int16(kmsg.AddOffsetsToTxn), advertised: 0, min: 0, max: 4, handle: typed(addOffsetsToTxn), slow: always},
-		{key: int16(kmsg.EndTxn), advertised: 0, min: 0, max: 4, handle: typed(endTxn), slow: always},
-		{key: int16(kmsg.TxnOffsetCommit), advertised: 0, min: 0, max: 4, raw: grouped(txnOffsetCommit)},
+		{key: int16(kmsg.EndTxn), advertised: 0, min: 0, max: 5, handle: typed(endTxn), slow: always},
+		{key: int16(kmsg.TxnOffsetCommit), advertised: 0, min: 0, max: 5, raw: grouped(txnOffsetCommit)},
 		{key: int16(kmsg.DescribeConfigs), advertised: 1, min: 1, max: 4, handle: typed(describeConfigs)},
 		{key: int16(kmsg.AlterConfigs), advertised: 0, min: 0, max: 2, handle: typed(alterConfigs), slow: always},
 		{key: int16(kmsg.DescribeLogDirs), advertised: 1, min: 1, max: 4, handle: typed(describeLogDirs), slow: always},
@@ -38,6 +38,7 @@ func coreAPIs() []api {
 		{key: int16(kmsg.DeleteGroups), advertised: 0, min: 0, max: 2, raw: grouped(deleteGroups)},
 		{key: int16(kmsg.IncrementalAlterConfigs), advertised: 0, min: 0, max: 1, handle: typed(incrementalAlterConfigs), slow: always},
 		{key: int16(kmsg.OffsetDelete), advertised: 0, min: 0, max: 0, raw: grouped(offsetDelete)},
+		{key: int16(kmsg.UpdateFeatures), advertised: 0, min: 0, max: 2, handle: typed(updateFeatures), slow: always},
 		{key: int16(kmsg.DescribeCluster), advertised: 0, min: 0, max: 2, handle: typed(describeCluster)},
 		{key: int16(kmsg.DescribeProducers), advertised: 0, min: 0, max: 0, handle: typed(describeProducers), slow: always},
 		{key: int16(kmsg.DescribeTransactions), advertised: 0, min: 0, max: 0, handle: typed(describeTransactions), slow: always},

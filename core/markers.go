@@ -12,15 +12,20 @@ import (
 // it does. Its first batch here is held against the coordinator, under mu, so
 // that no marker can slip in between: a producer that was fenced elsewhere would
 // otherwise begin a transaction here that nobody ever ends.
-func (p *partition) mayWrite(b producers.Batch, from source) int16 {
+//
+// In version 2 of transactions that first batch brings the partition into the
+// transaction, and what has to be kept of that is answered.
+func (p *partition) mayWrite(b producers.Batch, from source) (*joined, int16) {
 	open, ok := p.producers.Open(b.Producer)
 	switch {
 	case ok && open.Epoch == b.Epoch, from.trusted:
-		return 0
+		return nil, 0
 	case ok:
-		return kerr.InvalidTxnState.Code
+		return nil, kerr.InvalidTxnState.Code
+	case from.version >= firstJoining:
+		return p.b.joinTxn(from, b.Producer, b.Epoch, place{p.topic, p.index})
 	}
-	return p.b.verifyTxn(from, b.Producer, b.Epoch, place{p.topic, p.index})
+	return nil, p.b.verifyTxn(from, b.Producer, b.Epoch, place{p.topic, p.index})
 }
 
 // remember notes a batch that has its place in the log. mu is held.

@@ -108,6 +108,9 @@ type appended struct {
 	news int64 // what advance is to be told of it: its bytes, 0 for a duplicate
 	// held: the sync policy's promise holds already. Otherwise await it.
 	held bool
+	// joined is what has to be kept besides, where the batch has brought the
+	// partition into its transaction; nil: nothing.
+	joined *joined
 }
 
 // source says on whose behalf a batch is appended.
@@ -152,10 +155,15 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64, from so
 			}
 			at.base, at.end = dup.FirstOffset(), dup.LastOffset+1
 			at.held = p.visible.Load() >= at.end
+			if pb.Transactional && from.version >= firstJoining {
+				// The record of the first time may still be on its way.
+				at.joined = p.b.joinedBefore(from)
+			}
 			return at, 0
 		}
 		if pb.Transactional {
-			if code := p.mayWrite(pb, from); code != 0 {
+			var code int16
+			if at.joined, code = p.mayWrite(pb, from); code != 0 {
 				return at, code
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/core/group"
+	"millrace/core/txn"
 	"millrace/diskio"
 )
 
@@ -49,7 +50,7 @@ func TestDecidedTransactionIsCarriedOut(t *testing.T) {
 	require.Zero(t, produceTxn(p, 9, "tx", id, epoch, 0, "t", 0, "a"))
 	x := b.txns.Load().lane("tx")
 	x.mu.Lock()
-	fx, err := x.machine.End(time.Now().UnixMilli(), "tx", id, epoch, true)
+	_, _, fx, err := x.machine.End(time.Now().UnixMilli(), txn.EndRequest{ID: "tx", Producer: id, Epoch: epoch, Commit: true, NewID: -1})
 	require.NoError(t, err)
 	at, written := x.append(fx.Records)
 	x.mu.Unlock()

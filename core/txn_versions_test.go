@@ -1,6 +1,8 @@
 package core
 
 import (
+	"math"
+
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -97,6 +99,10 @@ func driveInitTransactional(d driven) {
 }
 
 func driveAddPartitionsToTxn(d driven) {
+	if d.version >= 4 {
+		driveAddBatches(d)
+		return
+	}
 	require.Equal(d.t, kerr.NotCoordinator.Code,
 		ask[*kmsg.AddPartitionsToTxnResponse](d.peer, d.version, addRequest("tx", 1, 0, "events", 0)).Topics[0].Partitions[0].ErrorCode)
 	id, epoch := initTxn(d.peer, "tx")
@@ -135,7 +141,166 @@ func driveAddOffsetsToTxn(d driven) {
 	require.Equal(d.t, kerr.InvalidGroupID.Code, ask[*kmsg.AddOffsetsToTxnResponse](d.peer, d.version, req).ErrorCode)
 }
 
+// driveAddBatches is AddPartitionsToTxn as brokers ask each other.
+func driveAddBatches(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	ask2 := func(id string, producer int64, epoch int16, verify bool, partitions ...int32) (codes []int16) {
+		r := kmsg.NewAddPartitionsToTxnRequestTransaction()
+		r.TransactionalID, r.ProducerID, r.ProducerEpoch, r.VerifyOnly = id, producer, epoch, verify
+		r.Topics = []kmsg.AddPartitionsToTxnRequestTransactionTopic{{Topic: "events", Partitions: partitions}}
+		req := kmsg.NewPtrAddPartitionsToTxnRequest()
+		req.Transactions = []kmsg.AddPartitionsToTxnRequestTransaction{r, r}
+		resp := ask[*kmsg.AddPartitionsToTxnResponse](d.peer, d.version, req)
+		require.Zero(d.t, resp.ErrorCode)
+		require.Len(d.t, resp.Transactions, 2)
+		require.Equal(d.t, id, resp.Transactions[1].TransactionalID)
+		for _, p := range resp.Transactions[1].Topics[0].Partitions {
+			codes = append(codes, p.ErrorCode)
+		}
+		return codes
+	}
+	abortable := kerr.TransactionAbortable.Code
+	require.Equal(d.t, []int16{abortable, abortable}, ask2("tx", id, epoch, true, 0, 1))
+	require.Equal(d.t, "Empty", describeTxn(d.peer, "tx").State, "only asked")
+	require.Equal(d.t, []int16{0}, ask2("tx", id, epoch, false, 1))
+	require.Equal(d.t, []int16{abortable, 0}, ask2("tx", id, epoch, true, 0, 1))
+	require.Equal(d.t, []int16{kerr.OperationNotAttempted.Code, kerr.UnknownTopicOrPartition.Code}, ask2("tx", id, epoch, false, 0, 9))
+	require.Equal(d.t, []int16{kerr.ProducerFenced.Code}, ask2("tx", id, epoch+1, true, 1))
+	require.Equal(d.t, []int16{kerr.InvalidProducerIDMapping.Code}, ask2("other", id, epoch, false, 1))
+	require.Equal(d.t, []int16{kerr.InvalidRequest.Code}, ask2("", id, epoch, false, 1))
+	require.Zero(d.t, endTransaction(d.peer, "tx", id, epoch, true))
+	require.Equal(d.t, []int16{abortable}, ask2("tx", id, epoch, true, 1), "it is over")
+}
+
+// driveJoiningProduce is a transaction of version 2.
+func driveJoiningProduce(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	write := func(epoch int16, sequence int32, partition int32, value string) int16 {
+		req := produceRequest("events", partition, -1, producerBatch(d.t, id, epoch, sequence, true, value))
+		req.TransactionID, req.Topics[0].TopicID = kmsg.StringPtr("tx"), d.events
+		return ask[*kmsg.ProduceResponse](d.peer, d.version, req).Topics[0].Partitions[0].ErrorCode
+	}
+	end := func(epoch int16, commit bool) *kmsg.EndTxnResponse {
+		return ask[*kmsg.EndTxnResponse](d.peer, 5, endRequest("tx", id, epoch, commit))
+	}
+	require.Zero(d.t, write(epoch, 0, 0, "x"))
+	require.Zero(d.t, write(epoch, 1, 0, "y"))
+	require.Zero(d.t, write(epoch, 1, 0, "y"), "sent again")
+	require.Zero(d.t, write(epoch, 0, 1, "z"))
+	got := describeTxn(d.peer, "tx")
+	require.Equal(d.t, "Ongoing", got.State)
+	require.Equal(d.t, []int32{0, 1}, got.Topics[0].Partitions)
+	require.Equal(d.t, epoch+1, end(epoch, true).ProducerEpoch)
+	require.Equal(d.t, []string{"a", "b", "c", "d", "e", "x", "y"}, committed(d.peer, "events", 0, 1<<20))
+	require.Equal(d.t, kerr.InvalidProducerEpoch.Code, write(epoch, 2, 0, "late"), "of the transaction that is over")
+	require.Equal(d.t, kerr.InvalidProducerEpoch.Code, write(epoch, 1, 1, "late"))
+	require.Zero(d.t, write(epoch+1, 0, 0, "dropped"), "sequences begin anew")
+	require.Equal(d.t, epoch+2, end(epoch+1, false).ProducerEpoch)
+	require.Equal(d.t, epoch+2, end(epoch+1, false).ProducerEpoch, "sent again")
+	require.Equal(d.t, epoch+3, end(epoch+2, false).ProducerEpoch, "an abort of nothing")
+	require.Equal(d.t, kerr.InvalidTxnState.Code, end(epoch+3, true).ErrorCode)
+	require.Equal(d.t, []string{"a", "b", "c", "d", "e", "x", "y"}, committed(d.peer, "events", 0, 1<<20))
+	require.Equal(d.t, kerr.InvalidProducerIDMapping.Code, func() int16 {
+		req := produceRequest("events", 0, -1, producerBatch(d.t, id+7, 0, 0, true, "?"))
+		req.TransactionID, req.Topics[0].TopicID = kmsg.StringPtr("tx"), d.events
+		return ask[*kmsg.ProduceResponse](d.peer, d.version, req).Topics[0].Partitions[0].ErrorCode
+	}())
+}
+
+// driveBumpingEnd is EndTxn of version 2 after partitions added as in version 1.
+func driveBumpingEnd(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	end := func(epoch int16, commit bool) *kmsg.EndTxnResponse {
+		return ask[*kmsg.EndTxnResponse](d.peer, d.version, endRequest("tx", id, epoch, commit))
+	}
+	got := end(epoch, true)
+	require.Equal(d.t, kerr.InvalidTxnState.Code, got.ErrorCode)
+	require.Equal(d.t, int64(-1), got.ProducerID)
+	for i := range int16(3) {
+		mustAdd(d.peer, "tx", id, epoch+i, "events", 0)
+		require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch+i, 0, "events", 0, "d"))
+		got = end(epoch+i, true)
+		require.Zero(d.t, got.ErrorCode)
+		require.Equal(d.t, id, got.ProducerID)
+		require.Equal(d.t, epoch+i+1, got.ProducerEpoch)
+		require.Equal(d.t, got, end(epoch+i, true), "sent again")
+	}
+	require.Equal(d.t, kerr.ProducerFenced.Code, end(epoch, true).ErrorCode)
+	require.Equal(d.t, []string{"a", "b", "c", "d", "d", "d"}, committed(d.peer, "events", 0, 1<<20))
+	useUpEpochs(d, "tx", id)
+	_, epoch = initTxn(d.peer, "tx")
+	mustAdd(d.peer, "tx", id, epoch, "events", 0)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 0, "e"))
+	got = end(epoch, true)
+	require.Zero(d.t, got.ErrorCode)
+	require.NotEqual(d.t, id, got.ProducerID, "the epochs are used up")
+	require.Zero(d.t, got.ProducerEpoch)
+	require.Equal(d.t, got, end(epoch, true), "sent again")
+	require.Equal(d.t, []string{"a", "b", "c", "d", "d", "d", "e"}, committed(d.peer, "events", 0, 1<<20))
+}
+
+// useUpEpochs has the coordinator read that very many incarnations have been.
+func useUpEpochs(d driven, id string, producer int64) {
+	k, v := kmsg.NewTxnMetadataKey(), kmsg.NewTxnMetadataValue()
+	k.TransactionalID = id
+	v.ProducerID, v.ProducerEpoch, v.State, v.LastUpdateTimestamp = producer, math.MaxInt16-2, kmsg.TransactionStateCompleteCommit, d.b.now().UnixMilli()
+	l := d.b.txns.Load().lane(id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.NoError(d.t, l.machine.Load(k.AppendTo(nil), v.AppendTo(nil)))
+}
+
+func driveUpdateFeatures(d driven) {
+	update := func(only bool, kind int8, name string, level int16) int16 {
+		u := kmsg.NewUpdateFeaturesRequestFeatureUpdate()
+		u.Feature, u.MaxVersionLevel, u.UpgradeType, u.AllowDowngrade = name, level, kind, kind > upgrade
+		req := kmsg.NewPtrUpdateFeaturesRequest()
+		req.FeatureUpdates, req.ValidateOnly = append(req.FeatureUpdates, u), only
+		resp := ask[*kmsg.UpdateFeaturesResponse](d.peer, d.version, req)
+		if d.version < 2 {
+			require.Equal(d.t, name, resp.Results[0].Feature)
+			return resp.Results[0].ErrorCode
+		}
+		return resp.ErrorCode
+	}
+	level := func(b *Broker) int16 {
+		req := kmsg.NewPtrApiVersionsRequest()
+		req.ClientSoftwareName, req.ClientSoftwareVersion = "test", "1.0"
+		for _, f := range ask[*kmsg.ApiVersionsResponse](dial(d.t, b), 4, req).FinalizedFeatures {
+			if f.Name == "transaction.version" {
+				return f.MaxVersionLevel
+			}
+		}
+		return 0
+	}
+	refused := kerr.InvalidUpdateVersion.Code
+	require.Equal(d.t, refused, update(false, upgrade, "transaction.version", 3))
+	require.Equal(d.t, refused, update(false, upgrade, "transaction.version", 1), "not as an upgrade")
+	require.Equal(d.t, refused, update(false, upgrade, "no.such.feature", 1))
+	require.Equal(d.t, refused, update(false, safeDowngrade, metadataVersion, 3))
+	require.Equal(d.t, kerr.InvalidRequest.Code, update(false, upgrade, "", 1))
+	if d.version >= 1 {
+		require.Zero(d.t, update(true, safeDowngrade, "transaction.version", 1))
+		require.Equal(d.t, int16(2), level(d.b), "only asked")
+		require.Equal(d.t, refused, update(false, 0, "transaction.version", 1))
+	}
+	require.Zero(d.t, update(false, safeDowngrade, "transaction.version", 0))
+	require.Zero(d.t, level(d.b))
+	cfg := d.b.cfg
+	stop(d.t, d.b)
+	b := start(d.t, cfg)
+	require.Zero(d.t, level(b), "kept")
+	d.peer = dial(d.t, b)
+	require.Equal(d.t, refused, update(false, safeDowngrade, "transaction.version", 2))
+	require.Zero(d.t, update(false, upgrade, "transaction.version", 2))
+	require.Equal(d.t, int16(2), level(b))
+}
+
 func driveEndTxn(d driven) {
+	if d.version >= 5 {
+		driveBumpingEnd(d)
+		return
+	}
 	id, epoch := initTxn(d.peer, "tx")
 	end := func(commit bool) int16 {
 		return ask[*kmsg.EndTxnResponse](d.peer, d.version, endRequest("tx", id, epoch, commit)).ErrorCode
@@ -272,7 +437,11 @@ func driveTxnOffsetCommit(d driven) {
 	if d.version >= 4 {
 		want = kerr.TransactionAbortable.Code
 	}
-	require.Equal(d.t, want, commit(1), "the group was not added")
+	if d.version < 5 {
+		require.Equal(d.t, want, commit(1), "the group was not added")
+	} else {
+		add = func() {} // the commit does
+	}
 	add()
 	require.Zero(d.t, commit(1))
 	is(-1, 0, false)

@@ -58,6 +58,7 @@ var drivers = map[kmsg.Key]func(d driven){
 	kmsg.IncrementalAlterConfigs: driveIncrementalAlterConfigs,
 	kmsg.DescribeLogDirs:         driveDescribeLogDirs,
 	kmsg.CreatePartitions:        driveCreatePartitions,
+	kmsg.UpdateFeatures:          driveUpdateFeatures,
 	kmsg.DescribeCluster:         driveDescribeCluster,
 	kmsg.ConsumerGroupHeartbeat:  driveConsumerGroupHeartbeat,
 	kmsg.ConsumerGroupDescribe:   driveConsumerGroupDescribe,
@@ -128,8 +129,20 @@ func driveProduce(d driven) {
 		d.requireClosed()
 		return
 	}
-	resp := ask[*kmsg.ProduceResponse](d.peer, d.version, produceRequest("events", 0, 1, batch))
-	require.Equal(d.t, "events", resp.Topics[0].Topic)
+	request := func(partition int32) *kmsg.ProduceRequest {
+		req := produceRequest("events", partition, 1, batch)
+		req.Topics[0].TopicID = d.events
+		return req
+	}
+	resp := ask[*kmsg.ProduceResponse](d.peer, d.version, request(0))
+	if d.version < 13 {
+		require.Equal(d.t, "events", resp.Topics[0].Topic)
+	} else {
+		require.Equal(d.t, d.events, resp.Topics[0].TopicID)
+		req := request(0)
+		req.Topics[0].TopicID[0]++
+		require.Equal(d.t, kerr.UnknownTopicID.Code, ask[*kmsg.ProduceResponse](d.peer, d.version, req).Topics[0].Partitions[0].ErrorCode)
+	}
 	got := resp.Topics[0].Partitions[0]
 	require.Zero(d.t, got.ErrorCode)
 	require.Equal(d.t, int64(3), got.BaseOffset)
@@ -139,7 +152,10 @@ func driveProduce(d driven) {
 	}
 	require.Equal(d.t, []string{"c", "d", "e"}, values(d.t, fetchOne(d.peer, "events", 0, 2).RecordBatches))
 	require.Equal(d.t, kerr.UnknownTopicOrPartition.Code,
-		ask[*kmsg.ProduceResponse](d.peer, d.version, produceRequest("events", 7, 1, batch)).Topics[0].Partitions[0].ErrorCode)
+		ask[*kmsg.ProduceResponse](d.peer, d.version, request(7)).Topics[0].Partitions[0].ErrorCode)
+	if d.version >= 12 {
+		driveJoiningProduce(d)
+	}
 }
 
 func driveFetch(d driven) {
@@ -246,6 +262,12 @@ func driveApiVersions(d driven) {
 	require.Zero(d.t, resp.ErrorCode)
 	require.Len(d.t, resp.ApiKeys, len(coreAPIs()))
 	if d.version >= 3 {
+		levels := map[string]int16{}
+		for _, f := range resp.FinalizedFeatures {
+			levels[f.Name] = f.MaxVersionLevel
+		}
+		require.Equal(d.t, map[string]int16{"group.version": 1, "metadata.version": 27, "transaction.version": 2}, levels)
+		require.Len(d.t, resp.SupportedFeatures, map[bool]int{true: 3, false: 1}[d.version >= 4], "a least level of 0 is for v4")
 		req.ClientSoftwareName = "-bad-"
 		resp = ask[*kmsg.ApiVersionsResponse](d.peer, d.version, req)
 		require.Equal(d.t, kerr.InvalidRequest.Code, resp.ErrorCode)

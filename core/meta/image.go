@@ -87,10 +87,18 @@ type Image struct {
 	topics map[string]*Topic
 	byID   map[ID]*Topic
 	groups map[string]map[string]string // settings given to groups, by group
+
+	features map[string]int16 // levels that were chosen, by feature
 }
 
 func empty() *Image {
-	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}, groups: map[string]map[string]string{}}
+	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}, groups: map[string]map[string]string{}, features: map[string]int16{}}
+}
+
+// Feature is the level that was chosen for a feature; false: none was.
+func (m *Image) Feature(name string) (level int16, ok bool) {
+	level, ok = m.features[name]
+	return level, ok
 }
 
 // GroupConfigs are the settings given to a group, Kafka's names; nil: none.
@@ -123,6 +131,7 @@ func (m *Image) fold(records []Record) (*Image, error) {
 		topics:         maps.Clone(m.topics),
 		byID:           maps.Clone(m.byID),
 		groups:         maps.Clone(m.groups),
+		features:       maps.Clone(m.features),
 	}
 	for i, r := range records {
 		if err := r.apply(next); err != nil {

@@ -63,6 +63,13 @@ type ProducerIDs struct {
 	Next int64 `json:"next"`
 }
 
+// FeatureLevel says that the cluster goes by this level of a feature.
+type FeatureLevel struct {
+	Name  string `json:"name"`
+	Level int16  `json:"level"`
+}
+
+func (FeatureLevel) kind() string    { return "feature.level" }
 func (TopicCreated) kind() string    { return "topic.created" }
 func (PartitionsAdded) kind() string { return "partitions.added" }
 func (TopicDeleted) kind() string    { return "topic.deleted" }
@@ -154,6 +161,14 @@ func (r ProducerIDs) apply(m *Image) error {
 	return nil
 }
 
+func (r FeatureLevel) apply(m *Image) error {
+	if r.Name == "" || r.Level < 0 {
+		return fmt.Errorf("feature %q at level %d", r.Name, r.Level)
+	}
+	m.features[r.Name] = r.Level
+	return nil
+}
+
 // grow adds partitions led by node until there are total.
 func grow(have []Partition, total int, node int32) []Partition {
 	alone := []int32{node}
@@ -214,6 +229,7 @@ var readers = map[string]func(json.RawMessage) (Record, error){
 	GroupConfigured{}.kind(): reader[GroupConfigured],
 	BrokerStarted{}.kind():   reader[BrokerStarted],
 	ProducerIDs{}.kind():     reader[ProducerIDs],
+	FeatureLevel{}.kind():    reader[FeatureLevel],
 }
 
 func reader[R Record](b json.RawMessage) (Record, error) {

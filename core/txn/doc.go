@@ -37,12 +37,20 @@
 // of 32766 is the last one given out: a new producer id begins at 0. The epoch
 // above it serves to fence the last.
 //
+// In version 2 of transactions (EndRequest.Bump) every end raises the epoch as
+// well, and the markers carry the new one: a late batch of the transaction that
+// is over cannot get into the next. The producer is told the new epoch; with the
+// old one, all that it may do is to send its EndTxn or InitProducerId again. The
+// last epoch is followed by a new producer id here too, when the markers, which
+// have the old id and the epoch above the last, are written.
+//
 // # Persistence
 //
 // The state is a fold over the records of __transaction_state, Kafka's own, one
 // for each change (record.go). What was decided and not complete when the broker
 // died is decided still: Loaded gives it back, to be carried out again. Markers
-// that are written twice do no harm. The epoch before the last is not kept.
+// that are written twice do no harm. The epoch before
+// is kept only where an end has raised it.
 //
 // # Invariants
 //

@@ -54,8 +54,9 @@ func (m *Machine) init(now int64, r InitRequest) (int64, int16, error) {
 	}
 	switch {
 	case r.goesOn() && r.Epoch == t.last && t.last != noEpoch:
-		// Sent again: the answer is what it was. Nobody was fenced by it, since
-		// a producer that takes over leaves no last epoch behind.
+		// Sent again, or after an EndTxn that raised the epoch and whose answer
+		// was lost: the answer is what it was. Nobody was fenced by it, since a
+		// producer that takes over leaves no last epoch behind.
 	case r.goesOn() && r.Producer != t.producer:
 		return noProducer, noEpoch, kerr.ProducerFenced
 	case t.epoch >= lastEpoch && (!r.goesOn() || r.Epoch == t.epoch):
@@ -95,7 +96,7 @@ func (m *Machine) initNew(now int64, r InitRequest) (int64, int16, error) {
 
 func (m *Machine) begin(t *transaction, now int64, r InitRequest) {
 	m.clear(t)
-	t.state, t.timeout, t.started = Empty, r.Timeout, -1
+	t.state, t.timeout, t.started, t.bumped = Empty, r.Timeout, -1, false
 	m.write(t, now)
 }
 

@@ -80,8 +80,10 @@ type transaction struct {
 	id       string
 	producer int64
 	previous int64 // the producer id before the last rotation, noProducer
+	next     int64 // the one to come when the transaction is complete, noProducer
 	epoch    int16 // noEpoch: none given out yet
 	last     int16 // the epoch before, where its holder raised it; noEpoch
+	bumped   bool  // ended as version 2 does last, which raised the epoch
 	timeout  int32 // ms
 	state    State
 	parts    map[Partition]struct{}
@@ -133,7 +135,7 @@ const (
 func costOf(p Partition) int64 { return int64(partitionCost + len(p.Topic)) }
 
 func (m *Machine) create(id string) *transaction {
-	t := &transaction{id: strings.Clone(id), producer: noProducer, previous: noProducer, epoch: noEpoch, last: noEpoch, started: -1}
+	t := &transaction{id: strings.Clone(id), producer: noProducer, previous: noProducer, next: noProducer, epoch: noEpoch, last: noEpoch, started: -1}
 	m.txns[t.id] = t
 	m.budget.bytes.Add(int64(idCost + len(id)))
 	return t
@@ -239,61 +241,6 @@ func (m *Machine) Verify(id string, producer int64, epoch int16, p Partition) er
 		return kerr.InvalidTxnState
 	}
 	return nil
-}
-
-// End decides a transaction as its producer wishes. One that was ended so before
-// and is complete is no error, since the request may have been sent again.
-func (m *Machine) End(now int64, id string, producer int64, epoch int16, commit bool) (Effects, error) {
-	t, err := m.find(id, producer, epoch)
-	if err != nil {
-		return Effects{}, err
-	}
-	prepared, complete := PrepareAbort, CompleteAbort
-	if commit {
-		prepared, complete = PrepareCommit, CompleteCommit
-	}
-	switch t.state {
-	case Ongoing:
-		m.decide(t, now, prepared)
-		return m.take(), nil
-	case complete:
-		return Effects{}, nil
-	case prepared:
-		return Effects{}, kerr.ConcurrentTransactions
-	}
-	return Effects{}, kerr.InvalidTxnState
-}
-
-func (m *Machine) decide(t *transaction, now int64, to State) {
-	t.state = to
-	m.write(t, now)
-	m.fx.Decisions = append(m.fx.Decisions, t.decision())
-}
-
-// fence aborts what the current producer has under way, under an epoch above its
-// own: nothing of it is taken from here on.
-func (m *Machine) fence(t *transaction, now int64) {
-	// PrepareEpochFence, in passing.
-	if t.epoch < math.MaxInt16 { // which is never given out: there is nobody to fence
-		t.epoch++
-	}
-	t.last = noEpoch
-	m.decide(t, now, PrepareAbort)
-}
-
-// Complete says that a decision's markers are kept.
-func (m *Machine) Complete(now int64, d Decision) Effects {
-	t := m.txns[d.ID]
-	if t == nil || !t.deciding() || t.producer != d.Producer || t.epoch != d.Epoch {
-		panic("BUG: a transaction completed that was not decided: " + d.ID)
-	}
-	m.clear(t)
-	t.state = CompleteAbort
-	if d.Commit {
-		t.state = CompleteCommit
-	}
-	m.write(t, now)
-	return m.take()
 }
 
 // Tick aborts the transactions that are past their timeout and forgets the ids

@@ -40,7 +40,7 @@ type world struct {
 	// what is committed.
 	parts   map[Partition]*modelLog
 	clients []*client
-	given   map[string]bool // "pid/epoch" that were given out
+	given   map[string]*client // "pid/epoch" that were given out
 	all     []*attempt
 	told    map[string][]Partition // markers still to be written, by id
 }
@@ -57,6 +57,7 @@ type client struct {
 	producer int64
 	epoch    int16
 	ready    bool
+	v2       bool // partitions are added with the first write, every end raises the epoch
 	txn      *attempt
 }
 
@@ -71,12 +72,12 @@ type attempt struct {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	w := &world{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), s: newScript(Defaults()),
-		parts: map[Partition]*modelLog{}, given: map[string]bool{}, told: map[string][]Partition{}}
+		parts: map[Partition]*modelLog{}, given: map[string]*client{}, told: map[string][]Partition{}}
 	for i := range int32(3) {
 		w.parts[Partition{"t", i}] = &modelLog{map[int64]int16{}, map[int64][]string{}, map[string]int{}}
 	}
 	for i := range 5 {
-		w.clients = append(w.clients, &client{id: fmt.Sprint("id", i%2)})
+		w.clients = append(w.clients, &client{id: fmt.Sprint("id", i%2), v2: w.rng.IntN(2) == 0})
 	}
 	return w
 }
@@ -100,8 +101,8 @@ func (w *world) keep(fx Effects) bool {
 
 func (w *world) decided(ds []Decision) {
 	for _, d := range ds {
-		if len(d.Partitions) == 0 {
-			w.fail("a decision about nothing: %v", d)
+		if len(d.Partitions) == 0 && d.Commit {
+			w.fail("a commit of nothing: %v", d)
 		}
 		w.s.due[d.ID] = d
 		w.told[d.ID] = slices.Clone(d.Partitions)
@@ -156,11 +157,7 @@ func (w *world) init(c *client, goesOn bool) {
 	}
 	kept := w.keep(fx)
 	if err == nil && kept {
-		pair := fmt.Sprintf("%d/%d", producer, epoch)
-		if w.given[pair] {
-			w.fail("%s was given out twice", pair)
-		}
-		w.given[pair] = true
+		w.give(c, producer, epoch)
 		if c.txn != nil && !c.txn.ending {
 			c.txn.fate = "aborted" // it had begun, and has a successor
 		}
@@ -168,6 +165,16 @@ func (w *world) init(c *client, goesOn bool) {
 	} else if errors.Is(err, kerr.ProducerFenced) {
 		w.fenced(c)
 	}
+}
+
+// give notes an id and epoch that a client gets. An EndTxn of version 2 whose
+// answer was lost gives what InitProducerId gives then, to the same client.
+func (w *world) give(c *client, producer int64, epoch int16) {
+	pair := fmt.Sprintf("%d/%d", producer, epoch)
+	if to := w.given[pair]; to != nil && to != c {
+		w.fail("%s was given out twice", pair)
+	}
+	w.given[pair] = c
 }
 
 // fenced: the client is told that another has its id.
@@ -199,6 +206,9 @@ func (w *world) add(c *client) {
 // write is what a partition does with a batch.
 func (w *world) write(c *client) {
 	if !c.ready || c.txn == nil || c.txn.ending {
+		if c.ready && c.v2 && c.txn == nil {
+			w.writeFirst(c)
+		}
 		return
 	}
 	p := c.txn.added[w.rng.IntN(len(c.txn.added))]
@@ -228,14 +238,32 @@ func (w *world) write(c *client) {
 	c.txn.wrote = append(c.txn.wrote, value)
 }
 
+// writeFirst is a batch of version 2, which brings its partition into the
+// transaction.
+func (w *world) writeFirst(c *client) {
+	if w.add(c); c.txn != nil {
+		w.write(c)
+	}
+}
+
 func (w *world) end(c *client, commit bool) {
 	if !c.ready || c.txn == nil {
 		return
 	}
 	commit = commit || c.txn.ending // what was asked for is asked for again
-	fx, err := w.s.m.End(w.s.now, c.id, c.producer, c.epoch, commit)
+	r := EndRequest{ID: c.id, Producer: c.producer, Epoch: c.epoch, Commit: commit, Bump: c.v2, NewID: -1}
+	producer, epoch, fx, err := w.s.m.End(w.s.now, r)
+	if errors.Is(err, ErrNeedsID) {
+		r.NewID = w.s.nextID
+		w.s.nextID++
+		producer, epoch, fx, err = w.s.m.End(w.s.now, r)
+	}
 	c.txn.ending = commit
 	kept := w.keep(fx)
+	if err == nil && kept && c.v2 {
+		w.give(c, producer, epoch)
+		c.producer, c.epoch = producer, epoch
+	}
 	switch {
 	case errors.Is(err, kerr.ProducerFenced), errors.Is(err, kerr.InvalidProducerIDMapping):
 		w.fenced(c) // if it was asked before, the answer may have been lost: all or nothing

@@ -9,8 +9,8 @@ import (
 
 // Record is one of __transaction_state, in Kafka's own format: the key is the
 // transactional id, TransactionLogKey version 0; the value what is kept of it,
-// TransactionLogValue version 0, nil for a tombstone. It lies in the partition of
-// its id.
+// TransactionLogValue version 0, or 1 where there is more to say than that can, nil
+// for a tombstone. It lies in the partition of its id.
 type Record struct {
 	ID         string
 	Key, Value []byte
@@ -27,6 +27,13 @@ func tombstone(id string) Record { return Record{ID: id, Key: keyOf(id)} }
 func recordOf(t *transaction) Record {
 	v := kmsg.NewTxnMetadataValue()
 	v.ProducerID, v.ProducerEpoch, v.TimeoutMillis = t.producer, t.epoch, t.timeout
+	if t.bumped || t.previous != noProducer || t.next != noProducer {
+		v.Version = 1
+		v.PreviousProducerID, v.NextProducerID = t.previous, t.next
+		if t.bumped {
+			v.ClientTransactionVersion = 2
+		}
+	}
 	v.State = kmsg.TransactionState(t.state)
 	v.LastUpdateTimestamp, v.StartTimestamp = t.updated, t.started
 	if t.state != Empty {
@@ -84,6 +91,15 @@ func (m *Machine) Load(key, value []byte) error {
 	t := m.create(k.TransactionalID)
 	t.producer, t.epoch, t.timeout, t.state = v.ProducerID, v.ProducerEpoch, v.TimeoutMillis, state
 	t.updated, t.started = v.LastUpdateTimestamp, v.StartTimestamp
+	if v.Version >= 1 {
+		t.previous, t.next, t.bumped = max(v.PreviousProducerID, noProducer), max(v.NextProducerID, noProducer), v.ClientTransactionVersion >= 2
+	}
+	switch {
+	case t.bumped && t.epoch > 0:
+		t.last = t.epoch - 1
+	case t.bumped && t.previous != noProducer:
+		t.last = lastEpoch
+	}
 	if state == PrepareEpochFence {
 		t.state = Ongoing
 	}

@@ -108,7 +108,18 @@ func (s *script) run(t *testing.T, command string) string {
 	case "add":
 		fx, err = s.m.Add(s.now, a["id"], number("pid"), int16(number("epoch")), parts)
 	case "commit", "abort":
-		fx, err = s.m.End(s.now, a["id"], number("pid"), int16(number("epoch")), words[0] == "commit")
+		r := EndRequest{ID: a["id"], Producer: number("pid"), Epoch: int16(number("epoch")), Commit: words[0] == "commit", Bump: a["v"] == "2", NewID: -1}
+		var id int64
+		var epoch int16
+		id, epoch, fx, err = s.m.End(s.now, r)
+		if errors.Is(err, ErrNeedsID) {
+			r.NewID = s.nextID
+			s.nextID++
+			id, epoch, fx, err = s.m.End(s.now, r)
+		}
+		if r.Bump {
+			answer = fmt.Sprintf("pid=%d epoch=%d", id, epoch)
+		}
 	case "verify":
 		err = s.m.Verify(a["id"], number("pid"), int16(number("epoch")), parts[0])
 	case "complete":
