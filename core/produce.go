@@ -89,7 +89,7 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 	}
 	at, code := p.append(batch, s, now, source{txn: w.req.TransactionalID, version: w.header.Version})
 	if j := at.joined; j != nil && j.at.held {
-		j.lane.advance(j.at.end)
+		j.lane.advance(j.at.end, untold)
 	} else if j != nil && code == 0 && w.req.Acks != 0 {
 		w.awaits = append(w.awaits, await{j.lane.partition, j.at.end, topic, partition})
 	}
