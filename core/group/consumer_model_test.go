@@ -32,7 +32,7 @@ import (
 //
 // SEED=n plays one game again.
 func TestConsumerModel(t *testing.T) {
-	games, first := 60, rand.Uint64()>>1
+	games, first := 50, rand.Uint64()>>1
 	if testing.Short() {
 		games = 15
 	}
@@ -108,9 +108,9 @@ func newArena(t *testing.T, seed uint64, seen map[string]int) *arena {
 	}
 	a.shard = a.fresh()
 	a.shard.loaded(a.now)
-	classics := a.rng.IntN(3)
+	classics := a.rng.IntN(4)
 	for i := range 2 + a.rng.IntN(5) {
-		c := &client{name: fmt.Sprint("c", i), topics: []string{"t", "u"}, classic: i < classics}
+		c := &client{name: fmt.Sprint("c", i), topics: []string{"t", "u"}, classic: i > 0 && i <= classics}
 		if !c.classic && a.rng.IntN(4) == 0 {
 			name := fmt.Sprint("i", i)
 			c.static = &name
@@ -469,8 +469,11 @@ func (a *arena) known(g *group, c *client) bool {
 // settle leaves the group alone, and holds that it comes to rest.
 func (a *arena) settle() {
 	a.calm = true
+	same := a.rng.IntN(2) == 0
 	for _, c := range a.clients {
-		c.silent = false
+		if c.silent = false; same {
+			c.topics = []string{"t", "u"}
+		}
 	}
 	for range 60 {
 		for _, c := range a.clients {
@@ -496,7 +499,7 @@ func (a *arena) settle() {
 		}
 		for _, name := range c.topics {
 			for p := range a.topics.byName[name].Partitions {
-				want[partitionOf{topicID(name), p}] = true
+				want[partitionOf{a.topics.byName[name].ID, p}] = true
 			}
 		}
 		least, most = min(least, c.owns.len()), max(most, c.owns.len())

@@ -16,6 +16,7 @@ import (
 type topics struct {
 	byName  map[string]Topic
 	configs map[string]map[string]string
+	made    map[string]int // how often a topic was: each time it has another id
 }
 
 func (ts *topics) TopicNamed(name string) (Topic, bool) { t, ok := ts.byName[name]; return t, ok }
@@ -37,11 +38,13 @@ func (ts *topics) GroupConfig(group, name string) (string, bool) {
 
 // with is ts with a topic of so many partitions; none: without it.
 func (ts *topics) with(name string, partitions int32) *topics {
-	next := &topics{byName: map[string]Topic{}, configs: ts.configs}
+	next := &topics{byName: map[string]Topic{}, configs: ts.configs, made: map[string]int{}}
 	maps.Copy(next.byName, ts.byName)
+	maps.Copy(next.made, ts.made)
 	t, ok := next.byName[name]
 	if !ok {
-		t = Topic{Name: name, ID: topicID(name)}
+		t = Topic{Name: name, ID: topicID(name + strings.Repeat("'", next.made[name]))}
+		next.made[name]++
 	}
 	if t.Partitions = partitions; partitions == 0 {
 		delete(next.byName, name)
@@ -52,7 +55,7 @@ func (ts *topics) with(name string, partitions int32) *topics {
 }
 
 func (ts *topics) set(group, name, value string) *topics {
-	next := &topics{byName: ts.byName, configs: map[string]map[string]string{}}
+	next := &topics{byName: ts.byName, made: ts.made, configs: map[string]map[string]string{}}
 	maps.Copy(next.configs, ts.configs)
 	own := maps.Clone(next.configs[group])
 	if own == nil {
