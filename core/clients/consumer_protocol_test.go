@@ -256,6 +256,10 @@ func TestJavaConsumerProtocol(t *testing.T) {
 		require.Regexp(t, `g +Consumer`, run(nil, groups, server, "--list", "--type"))
 		m.Close()
 		<-polls
+		require.Eventually(t, func() bool { // a static member's place is kept for its session
+			d, err := admin(t, b.addr).DescribeConsumerGroups(bounded(t), "g")
+			return err == nil && d["g"].State == "Empty"
+		}, patience, 50*time.Millisecond)
 		require.Contains(t, run(nil, groups, server, "--delete", "--group", "g"), "successful")
 		require.NoError(t, b.end(syscall.SIGTERM))
 	})
