@@ -49,6 +49,9 @@ func TestDriverGroup(t *testing.T) {
 		for name, value := range d.about.Assignors {
 			confs[name] = map[string]string{d.about.AssignorKey: value}
 		}
+		if d.can("kip848") && serves(t, b.addr, 68) {
+			confs["consumer"] = map[string]string{"group.protocol": "consumer"}
+		}
 		if d.can("static") {
 			confs["static"] = map[string]string{"group.instance.id": "me"}
 		}
@@ -84,11 +87,15 @@ func TestDriverGroupShared(t *testing.T) {
 			require.NoError(t, err)
 			pair = append(pair, i)
 		}
+		confs := map[string]map[string]string{}
 		for name, value := range d.about.Assignors {
+			confs[name] = map[string]string{d.about.AssignorKey: value}
+		}
+		for name, conf := range confs {
 			topic := topicName(t) + name
 			createTopic(t, b.addr, topic, 4)
 			wrote := writeTo(t, b.addr, topic, "v", 40) // ten in each partition
-			r := request{Op: "consume", Broker: b.addr, Topic: topic, Group: topic, N: 20, Conf: map[string]string{d.about.AssignorKey: value}}
+			r := request{Op: "consume", Broker: b.addr, Topic: topic, Group: topic, N: 20, Conf: conf}
 			type result struct {
 				a   answer
 				err error
@@ -232,6 +239,19 @@ func TestDriverExactlyOnce(t *testing.T) {
 		require.Len(t, slices.Compact(got), n, "each once")
 		require.NoError(t, b.end(syscall.SIGTERM))
 	})
+}
+
+// serves: the broker has the API.
+func serves(t *testing.T, addr string, api int16) bool {
+	t.Helper()
+	versions, err := admin(t, addr).ApiVersions(bounded(t))
+	require.NoError(t, err)
+	for _, v := range versions {
+		if _, ok := v.KeyMaxVersion(api); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // endOf is where partition 0 of a topic ends.

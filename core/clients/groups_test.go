@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,8 +37,11 @@ var members = []member{
 	{"franz-go static", franzMember(kgo.InstanceID("me"))},
 	{"sarama", saramaMember(smp.NewConfig().Version, smp.NewBalanceStrategyRange())},
 	{"sarama newest, sticky", saramaMember(smp.MaxVersion, smp.NewBalanceStrategySticky())},
-	{"kafka-go", kafkaGoMember},
-	{"kcat", kcatMember()},
+	{"sarama roundrobin", saramaMember(smp.MaxVersion, smp.NewBalanceStrategyRoundRobin())},
+	{"kafka-go", kafkaGoMember()}, // range
+	{"kafka-go roundrobin", kafkaGoMember(kafka.RoundRobinGroupBalancer{})},
+	{"kcat", kcatMember()}, // range
+	{"kcat roundrobin", kcatMember("-X", "partition.assignment.strategy=roundrobin")},
 	{"kcat cooperative", kcatMember("-X", "partition.assignment.strategy=cooperative-sticky")},
 	{"kcat static", kcatMember("-X", "group.instance.id=me")},
 }
@@ -128,18 +132,20 @@ func saramaMember(version smp.KafkaVersion, strategy smp.BalanceStrategy) func(*
 	}
 }
 
-func kafkaGoMember(t *testing.T, addr, group, topic string, n int) (got []string) {
-	r := kafka.NewReader(kafka.ReaderConfig{
-		Brokers: []string{addr}, GroupID: group, Topic: topic, StartOffset: kafka.FirstOffset,
-		MaxWait: 50 * time.Millisecond, HeartbeatInterval: 200 * time.Millisecond,
-	})
-	for ctx := bounded(t); len(got) < n; {
-		m, err := r.ReadMessage(ctx) // which commits
-		require.NoError(t, err, "%d of %d", len(got), n)
-		got = append(got, string(m.Value))
+func kafkaGoMember(balancers ...kafka.GroupBalancer) func(*testing.T, string, string, string, int) []string {
+	return func(t *testing.T, addr, group, topic string, n int) (got []string) {
+		r := kafka.NewReader(kafka.ReaderConfig{
+			Brokers: []string{addr}, GroupID: group, Topic: topic, StartOffset: kafka.FirstOffset, GroupBalancers: balancers,
+			MaxWait: 50 * time.Millisecond, HeartbeatInterval: 200 * time.Millisecond,
+		})
+		for ctx := bounded(t); len(got) < n; {
+			m, err := r.ReadMessage(ctx) // which commits
+			require.NoError(t, err, "%d of %d", len(got), n)
+			got = append(got, string(m.Value))
+		}
+		require.NoError(t, r.Close())
+		return got
 	}
-	require.NoError(t, r.Close())
-	return got
 }
 
 func kcatMember(args ...string) func(*testing.T, string, string, string, int) []string {
@@ -167,7 +173,7 @@ func writeTo(t *testing.T, addr, topic, prefix string, n int) (wrote []string) {
 func TestGroupResumes(t *testing.T) {
 	tried := members
 	if testing.Short() {
-		tried = []member{members[0], members[5], members[7], members[8]} // one of each library
+		tried = []member{members[0], members[5], members[8], members[10]} // one of each library
 	}
 	for i, m := range tried {
 		sig := []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2]
@@ -188,6 +194,35 @@ func TestGroupResumes(t *testing.T) {
 			require.NoError(t, b.end(syscall.SIGTERM))
 		})
 	}
+}
+
+// TestGroupByPattern: who subscribes to a pattern reads the topics that match,
+// also one that is made later, and no other.
+func TestGroupByPattern(t *testing.T) {
+	t.Parallel()
+	b, base := groupBroker(t, t.TempDir()), topicName(t)
+	for _, suffix := range []string{".match.1", ".match.2", ".other"} {
+		createTopic(t, b.addr, base+suffix, 2)
+	}
+	wrote := slices.Concat(writeTo(t, b.addr, base+".match.1", "one-", 10), writeTo(t, b.addr, base+".match.2", "two-", 10))
+	writeTo(t, b.addr, base+".other", "not-", 10)
+	c := franzClient(t, b.addr, kgo.ConsumerGroup("g"), kgo.ConsumeRegex(), kgo.ConsumeTopics(`.*\.match\.\d$`),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMaxAge(200*time.Millisecond), kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.HeartbeatInterval(100*time.Millisecond))
+	var got []string
+	read := func() {
+		for ctx := bounded(t); len(got) < len(wrote); {
+			fs := c.PollFetches(ctx)
+			require.NoError(t, fs.Err(), "%d of %d", len(got), len(wrote))
+			fs.EachRecord(func(r *kgo.Record) { got = append(got, string(r.Value)) })
+		}
+		require.ElementsMatch(t, wrote, got)
+	}
+	read()
+	createTopic(t, b.addr, base+".match.3", 2)
+	wrote = append(wrote, writeTo(t, b.addr, base+".match.3", "three-", 10)...)
+	read()
+	require.NoError(t, b.end(syscall.SIGTERM))
 }
 
 // TestGroupOfManyClients: members from every library in one group, which have to

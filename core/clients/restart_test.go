@@ -2,8 +2,10 @@ package clients_test
 
 import (
 	"fmt"
+	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -58,6 +60,57 @@ func TestRestart(t *testing.T) {
 			require.NoError(t, b.end(syscall.SIGTERM))
 		})
 	}
+}
+
+// TestIdempotentThroughKills: producers write to several partitions while the
+// broker is killed again and again. Each value is there once, in the order in
+// which it was written.
+func TestIdempotentThroughKills(t *testing.T) {
+	t.Parallel()
+	const partitions, each, kills = 3, 2000, 3
+	dir, topic := t.TempDir(), topicName(t)
+	b := own(t, dir)
+	addr := b.addr
+	createTopic(t, addr, topic, partitions)
+	c := franzClient(t, addr, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(4096),
+		kgo.ProducerLinger(time.Millisecond), kgo.RecordRetries(1<<30))
+	first := kgo.AbortingFirstErrPromise(c)
+	ctx := bounded(t)
+	done := make(chan error, 1)
+	go func() {
+		for i := range each {
+			for p := range int32(partitions) {
+				c.Produce(ctx, &kgo.Record{Topic: topic, Partition: p, Value: strconv.AppendInt(nil, int64(i), 10)}, first.Promise())
+			}
+			if i%10 == 0 {
+				time.Sleep(10 * time.Millisecond) // so that the kills come in between
+			}
+		}
+		done <- c.Flush(ctx)
+	}()
+	for k := range kills {
+		atLeast(t, addr, topic, int64((k+1)*each/(kills+2)))
+		require.NoError(t, b.end(syscall.SIGKILL))
+		b = own(t, dir, "--listen", addr)
+	}
+	require.NoError(t, <-done)
+	require.NoError(t, first.Err())
+	at := map[int32]kgo.Offset{}
+	for p := range int32(partitions) {
+		at[p] = kgo.NewOffset().AtStart()
+	}
+	r := franzClient(t, addr, kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: at}))
+	next := map[int32]int{}
+	for n := 0; n < partitions*each; {
+		fs := r.PollFetches(ctx)
+		require.NoError(t, fs.Err())
+		fs.EachRecord(func(r *kgo.Record) {
+			require.Equal(t, strconv.Itoa(next[r.Partition]), string(r.Value), "partition %d offset %d", r.Partition, r.Offset)
+			next[r.Partition]++
+			n++
+		})
+	}
+	require.NoError(t, b.end(syscall.SIGTERM))
 }
 
 // TestInUse: a data directory belongs to one broker at a time, and so does a

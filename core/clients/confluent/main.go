@@ -78,7 +78,7 @@ func hello(request) (answer, error) {
 	return answer{
 		"client": "confluent-kafka-go", "version": librdkafka,
 		"codecs":      []string{"none", "gzip", "snappy", "lz4", "zstd"},
-		"can":         []string{"write", "read", "committed", "consume", "static", "pattern", "stream", "transact", "copy", "admin"},
+		"can":         []string{"write", "read", "committed", "consume", "static", "pattern", "kip848", "stream", "transact", "copy", "admin"},
 		"assignorKey": "partition.assignment.strategy",
 		"assignors":   map[string]string{"range": "range", "roundrobin": "roundrobin", "cooperative-sticky": "cooperative-sticky"},
 	}, nil

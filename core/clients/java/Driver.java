@@ -86,6 +86,9 @@ public final class Driver {
         for (String c : List.of("write", "read", "committed", "consume", "static", "pattern", "stream", "transact", "copy", "admin")) {
             a.withArray("/can").add(c);
         }
+        if (!AppInfoParser.getVersion().startsWith("3.")) {
+            a.withArray("/can").add("kip848");
+        }
         a.put("assignorKey", "partition.assignment.strategy");
         a.withObject("/assignors").put("range", ASSIGNORS + "RangeAssignor").put("roundrobin", ASSIGNORS + "RoundRobinAssignor")
             .put("sticky", ASSIGNORS + "StickyAssignor").put("cooperative-sticky", ASSIGNORS + "CooperativeStickyAssignor");

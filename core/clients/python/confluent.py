@@ -171,7 +171,7 @@ serve(
         "client": "confluent-kafka",
         "version": ck.__version__,
         "codecs": ["none", "gzip", "snappy", "lz4", "zstd"],
-        "can": ["committed", "static", "pattern"],
+        "can": ["committed", "static", "pattern", "kip848"],
         "assignorKey": "partition.assignment.strategy",
         "assignors": {a: a for a in ("range", "roundrobin", "cooperative-sticky")},
     },
