@@ -3,6 +3,8 @@ package harness
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"millrace/results"
@@ -90,7 +92,7 @@ func axesOf(ctx context.Context, o CompareOptions, tmp string) ([]axis, error) {
 		faults = append(faults, "one --target is nothing to compare: name two or more, or a factor beside it")
 	}
 	if len(o.Targets) > 1 {
-		axes = append(axes, axis{results.Factor{Name: "target", Levels: o.Targets}, func(ro *RunOptions, l int) error {
+		axes = append(axes, axis{results.Factor{Name: "target", Levels: targetLabels(o.Targets)}, func(ro *RunOptions, l int) error {
 			ro.Target = o.Targets[l]
 			_, err := newTarget(ro)
 			return err
@@ -180,4 +182,20 @@ func splitValues(list string) (values []string) {
 		}
 	}
 	return append(values, strings.TrimSpace(list[from:]))
+}
+
+// targetLabels are what a table calls targets: a recipe's path would leave no room
+// for the figures, so its file's name stands for it where no other has the same.
+func targetLabels(targets []string) (labels []string) {
+	for _, t := range targets {
+		label := t
+		if file, ok := strings.CutPrefix(t, "command:"); ok {
+			label = strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+		}
+		if slices.Contains(labels, label) {
+			label = t
+		}
+		labels = append(labels, label)
+	}
+	return labels
 }
