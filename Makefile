@@ -72,8 +72,8 @@ bench: need-go ## micro and path benchmarks, some minutes (BENCH=regexp TIME=100
 bench-compare: need-go ## benchmarks of the working tree against BASE=revision (BENCH= COUNT=8)
 	@BENCH='$(if $(filter .,$(BENCH)),Path,$(BENCH))' COUNT='$(COUNT)' TIME='$(TIME)' .ci/bench-compare '$(BASE)'
 
-bench-paths: build ## the paths on a core of their own, at three batch sizes, beside the machine's limits
-	@.ci/bench-paths $(ARGS)
+bench-paths: build ## each path on a core of its own, beside what the machine can do (ARGS=)
+	@$(BIN) paths $(ARGS)
 
 compare: build ## alternatives side by side (SCENARIO= KNOB=name=a,b ROUNDS=)
 	@$(BIN) compare $(SCENARIO) --knob '$(KNOB)' --rounds $(ROUNDS) $(ARGS)

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sort"
 	"time"
 
@@ -46,6 +47,8 @@ type Options struct {
 	Round time.Duration
 	// Rounds of each loop; default 3.
 	Rounds int
+	// Only names the groups of loops to run; nil: all.
+	Only []string
 	// Progress is told of each probe before it runs; nil: nobody.
 	Progress func(done, total int, name string)
 }
@@ -128,7 +131,12 @@ func Measure(ctx context.Context, o Options) (*results.Limits, error) {
 	if o.Dir == "" {
 		o.Dir = os.TempDir()
 	}
-	if len(o.Payload) == 0 {
+	probes := table()
+	if o.Only != nil {
+		probes = slices.DeleteFunc(probes, func(p probe) bool { return !slices.Contains(o.Only, p.group) })
+	}
+	codecs := slices.ContainsFunc(probes, func(p probe) bool { return p.group == "codec" })
+	if codecs && len(o.Payload) == 0 {
 		return nil, errors.New("limits: no payload for the codecs")
 	}
 	dir, err := os.MkdirTemp(o.Dir, "millrace-limits-")
@@ -154,7 +162,6 @@ func Measure(ctx context.Context, o Options) (*results.Limits, error) {
 		h.note("memory was cold: a page taken anew cost %.1f CPU-s/GB, so that appends are slower than they can be; warm it with --warm", l.Memory)
 	}
 	watch := startWatch()
-	probes := table()
 	for i, p := range probes {
 		if ctx.Err() != nil {
 			break

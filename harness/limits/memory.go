@@ -50,7 +50,7 @@ func WarmUp(ctx context.Context, dir string, n int64, progress func(done, total 
 	}
 	buf := make([]byte, mib)
 	for off := int64(0); off < n; off += mib {
-		if off%(256*mib) == 0 && progress != nil {
+		if off%(1024*mib) == 0 && progress != nil {
 			progress(off, n)
 		}
 		if ctx.Err() != nil || off%(256*mib) == 0 && available() < spare/2 {
