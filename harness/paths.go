@@ -75,7 +75,10 @@ func Paths(ctx context.Context, o PathsOptions) ([]results.PathFigures, error) {
 			}
 			ro := o.RunOptions
 			ro.Scenario, ro.ceiling = s, list[i].Ceiling
-			ro.prefix = fmt.Sprintf("round %d of %d%s, %s, ", round+1, o.Rounds, left(began, done, total), results.FormatBytes(float64(s.Producers.BatchSize)))
+			ro.prefix = fmt.Sprintf("round %d of %d, %s", round+1, o.Rounds, formatBatch(s.Producers.BatchSize))
+			if done > 0 {
+				ro.prefix += fmt.Sprintf(", %s left", (time.Since(began) / time.Duration(done) * time.Duration(total-done)).Round(time.Second))
+			}
 			run, err := Run(ctx, ro)
 			if err != nil {
 				return list, err
@@ -100,6 +103,11 @@ func (o *PathsOptions) measureLimits(ctx context.Context, s *Scenario, prefix st
 	p := newProgress(ro)
 	defer p.end()
 	p.status("%smeasuring the machine", prefix)
+	if o.DataDir != "" {
+		if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
+			return err
+		}
+	}
 	l, err := limits.Measure(ctx, limits.Options{
 		Dir: o.DataDir, Congestion: s.Host.Congestion, Warm: s.Host.Warm, Round: o.limitRound, Only: []string{"receive", "loopback"},
 	})

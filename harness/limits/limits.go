@@ -21,6 +21,7 @@ import (
 	"runtime"
 	"slices"
 	"sort"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,8 +79,10 @@ type host struct {
 	payload    []byte
 	congestion string
 	round      time.Duration
-	pinned     bool
-	notes      map[string]bool
+	may        unix.CPUSet // where this process may run
+	pinned     bool        // each end has a CPU of its own
+	mu         sync.Mutex
+	notes      map[string]bool // guarded by mu
 
 	// What a step does aside, of the measuring thread's time.
 	asideTook, asideCPU time.Duration
@@ -94,7 +97,11 @@ func (h *host) aside(do func() error) error {
 	return err
 }
 
-func (h *host) note(format string, args ...any) { h.notes[fmt.Sprintf(format, args...)] = true }
+func (h *host) note(format string, args ...any) {
+	h.mu.Lock()
+	h.notes[fmt.Sprintf(format, args...)] = true
+	h.mu.Unlock()
+}
 
 const (
 	kib = int64(1) << 10
@@ -145,7 +152,12 @@ func Measure(ctx context.Context, o Options) (*results.Limits, error) {
 	}
 	defer os.RemoveAll(dir)
 	h := &host{ctx: ctx, dir: dir, payload: o.Payload, congestion: o.Congestion, round: o.Round,
-		pinned: runtime.NumCPU() > 1, notes: map[string]bool{}}
+		notes: map[string]bool{}}
+	if err := unix.SchedGetaffinity(unix.Getpid(), &h.may); err == nil && h.may.Count() > 1 {
+		h.pinned = true
+	} else {
+		h.note("both ends of the loopback paths shared a CPU")
+	}
 	l := &results.Limits{Started: time.Now().UTC(), Congestion: o.Congestion}
 	if o.Warm > 0 {
 		held, err := WarmUp(ctx, dir, o.Warm, o.Warming)
@@ -201,8 +213,7 @@ func (p probe) measure(h *host, rounds int) (results.Path, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with its affinity
-		h.pin(0)
+		defer h.pin(0)()
 		for range rounds {
 			if fault = h.ctx.Err(); fault != nil {
 				return
@@ -232,19 +243,18 @@ func (p probe) measure(h *host, rounds int) (results.Path, error) {
 	return out, nil
 }
 
-// pin puts the calling thread on one CPU of those this process may use.
-func (h *host) pin(n int) {
+// pin locks the goroutine to its thread, and the thread to one CPU of those that
+// this process may use. unpin takes both back: a thread that kept its CPU would
+// be a trap for whoever runs on it next, and the process's first thread outlives
+// every goroutine.
+func (h *host) pin(n int) (unpin func()) {
+	runtime.LockOSThread()
 	if !h.pinned {
-		return
+		return runtime.UnlockOSThread
 	}
-	var may, one unix.CPUSet
-	if err := unix.SchedGetaffinity(unix.Getpid(), &may); err != nil || may.Count() < 2 {
-		h.pinned = false
-		h.note("both ends of the loopback paths shared a CPU")
-		return
-	}
+	var one unix.CPUSet
 	for cpu, seen := 0, 0; cpu < 1024; cpu++ {
-		if !may.IsSet(cpu) {
+		if !h.may.IsSet(cpu) {
 			continue
 		}
 		if seen == n {
@@ -256,6 +266,11 @@ func (h *host) pin(n int) {
 	if err := unix.SchedSetaffinity(0, &one); err != nil {
 		h.pinned = false
 		h.note("threads could not be pinned: %v", err)
+	}
+	return func() {
+		if err := unix.SchedSetaffinity(0, &h.may); err == nil {
+			runtime.UnlockOSThread() // else the thread ends with the goroutine
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"millrace/batching"
 )
@@ -16,6 +17,12 @@ import (
 func TestMeasureRunsEveryProbe(t *testing.T) {
 	dir := t.TempDir()
 	var told int
+	var before, after unix.CPUSet
+	require.NoError(t, unix.SchedGetaffinity(unix.Getpid(), &before))
+	defer func() {
+		require.NoError(t, unix.SchedGetaffinity(unix.Getpid(), &after))
+		require.Equal(t, before, after, "the process may run where it might before")
+	}()
 	l, err := Measure(context.Background(), Options{
 		Dir: dir, Payload: bytes.Repeat([]byte(`{"event":"page_view","user":"u-81723","ms":17}`), 4000),
 		Congestion: "reno", Warm: 4 << 20, Round: 2 * time.Millisecond, Rounds: 2,

@@ -127,8 +127,7 @@ func (h *host) connect() (socket int, drained chan error, err error) {
 	drained = make(chan error, 1)
 	go func() {
 		defer unix.Close(far)
-		runtime.LockOSThread() // the thread ends with the goroutine, and its affinity with it
-		h.pin(1)
+		defer h.pin(1)()
 		drained <- discard(far)
 	}()
 	return near, drained, nil

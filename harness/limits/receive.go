@@ -46,8 +46,7 @@ func receive(h *host, size int64, r receiver) (m moved, err error) {
 	go func() {
 		defer close(sent)
 		defer unix.Close(far)
-		runtime.LockOSThread() // the thread ends with the goroutine
-		h.pin(1)
+		defer h.pin(1)()
 		hot := make([]byte, max(size, 256*kib)) // small batches leave several at a time
 		for writeAll(far, hot) == nil {
 		}
