@@ -5,6 +5,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
+	"millrace/core/quota"
 	"millrace/core/wire"
 	"millrace/netio"
 )
@@ -41,7 +42,11 @@ func serveFetch(b *Broker, f *netio.Frame, h wire.Header, body []byte) {
 		return
 	}
 	w.maxBytes = min(int64(max(w.req.MaxBytes, 0)), b.cfg.FetchMaxBytes)
+	if most, ok := b.quotas.Most(quota.Fetch, anonymous, string(h.ClientID)); ok {
+		w.maxBytes = min(w.maxBytes, int64(most)) // more would never be within the quota
+	}
 	w.minBytes = min(int64(w.req.MinBytes), w.maxBytes)
+	w.owes = clientOf(f.Conn()).owes
 	w.committed = w.req.Isolation == 1
 	wait := time.Duration(max(w.req.MaxWaitMillis, 0)) * time.Millisecond
 	w.deadline = time.Now().Add(min(wait, b.cfg.FetchMaxWait))

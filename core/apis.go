@@ -39,6 +39,8 @@ func coreAPIs() []api {
 		{key: int16(kmsg.IncrementalAlterConfigs), advertised: 0, min: 0, max: 1, handle: typed(incrementalAlterConfigs), slow: always},
 		{key: int16(kmsg.OffsetDelete), advertised: 0, min: 0, max: 0, raw: grouped(offsetDelete)},
 		{key: int16(kmsg.UpdateFeatures), advertised: 0, min: 0, max: 2, handle: typed(updateFeatures), slow: always},
+		{key: int16(kmsg.DescribeClientQuotas), advertised: 0, min: 0, max: 1, handle: typed(describeClientQuotas)},
+		{key: int16(kmsg.AlterClientQuotas), advertised: 0, min: 0, max: 1, handle: typed(alterClientQuotas), slow: always},
 		{key: int16(kmsg.DescribeCluster), advertised: 0, min: 0, max: 2, handle: typed(describeCluster)},
 		{key: int16(kmsg.DescribeProducers), advertised: 0, min: 0, max: 0, handle: typed(describeProducers), slow: always},
 		{key: int16(kmsg.DescribeTransactions), advertised: 0, min: 0, max: 0, handle: typed(describeTransactions), slow: always},

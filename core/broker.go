@@ -13,6 +13,7 @@ import (
 
 	"millrace/batching"
 	"millrace/core/meta"
+	"millrace/core/quota"
 	"millrace/diskio"
 	"millrace/netio"
 )
@@ -51,6 +52,7 @@ type Broker struct {
 	sessions  sessions
 	metadata  metadataCache
 	ids       producerIDs
+	quotas    *quota.Book
 	groups    atomic.Pointer[groups] // nil: there is no __consumer_offsets
 	txns      atomic.Pointer[txns]   // nil: there is no __transaction_state
 	removals  sync.WaitGroup         // of deleted topics' files
@@ -82,6 +84,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		apis:     newAPITable(coreAPIs()),
 		workers:  workers{limit: slowWorkers},
 		sessions: sessions{slots: cfg.FetchSessions, byID: map[int32]*fetchSession{}},
+		quotas:   quota.NewBook(quota.Config{Samples: cfg.QuotaSamples, Window: time.Duration(cfg.QuotaWindow) * time.Second}),
 		opened:   make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if b.log == nil {

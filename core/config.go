@@ -52,6 +52,8 @@ type Config struct {
 	ValidateDepth   string
 	RecoveryThreads int
 	ProducerExpiry  time.Duration
+	QuotaSamples    int
+	QuotaWindow     int // of one sample, in seconds
 
 	Topic   TopicConfig
 	Cleaner CleanerConfig
@@ -102,6 +104,8 @@ func Defaults() Config {
 		ValidateDepth:   batching.DepthCRC.String(),
 		RecoveryThreads: 4,
 		ProducerExpiry:  24 * time.Hour,
+		QuotaSamples:    11,
+		QuotaWindow:     1,
 
 		Topic: TopicConfig{
 			MaxMessageBytes:  1<<20 + 12,
@@ -146,6 +150,8 @@ func (c *Config) register(s *knob.Set) {
 		"how deep a produced batch is checked: crc (header and checksum), records (decompressed, record by record, as Kafka does), none (header only)")
 	s.Int(&c.RecoveryThreads, "num.recovery.threads.per.data.dir", "partitions opened at once when the broker starts", knob.Range(1, 1024))
 	s.Duration(&c.ProducerExpiry, "producer.id.expiration.ms", "an idempotent producer silent for so long is forgotten", knob.Within(time.Millisecond, forever))
+	s.Int(&c.QuotaSamples, "quota.window.num", "samples over which the rate of a client with a quota is measured", knob.Range(2, 1000))
+	s.Int(&c.QuotaWindow, "quota.window.size.seconds", "seconds that each of them covers", knob.Range(1, 3600))
 	s.Int(&c.GOGC, "gogc", "the garbage collector's target percentage (Go's GOGC); -1: off, 0: as the environment says", knob.Range(-1, 10000))
 	s.Bytes(&c.GOMEMLIMIT, "gomemlimit", "the Go runtime's soft memory limit (GOMEMLIMIT); 0: as the environment says", knob.Range(0, 1<<50))
 	s.Rule(func() error {

@@ -11,7 +11,7 @@ type counters struct {
 	rejected, duplicates atomic.Int64
 	parked, offline      atomic.Int64
 	resumed              atomic.Int64
-	coldReads            atomic.Int64
+	coldReads, throttled atomic.Int64
 }
 
 // Counters is a reading of what a broker has done since its start.
@@ -29,6 +29,7 @@ type Counters struct {
 	Parked     int64 // fetches waiting now
 	Resumed    int64 // times that a waiting fetch was woken to read again
 	Offline    int64 // partitions taken offline by their disk
+	Throttled  int64 // answers to clients above their quota
 	ColdReads  int64 // fetches that a worker read in first (cold.read=prefetch)
 }
 
@@ -43,6 +44,6 @@ func (b *Broker) Counters() Counters {
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Rejected: c.rejected.Load(), Duplicates: c.duplicates.Load(),
 		Parked: c.parked.Load(), Resumed: c.resumed.Load(), Offline: c.offline.Load(),
-		ColdReads: c.coldReads.Load(),
+		ColdReads: c.coldReads.Load(), Throttled: c.throttled.Load(),
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"millrace/core/quota"
 	"millrace/core/wire"
 	"millrace/netio"
 )
@@ -49,6 +50,9 @@ type client struct {
 	host string
 	// parked are the fetches that wait on this connection.
 	parked fetchList
+	// owes is what the client is told to wait for the time that earlier requests
+	// took, in ms, while a request is served.
+	owes int32
 }
 
 // typed lets a handler name the request that it answers.
@@ -116,6 +120,10 @@ func (l loop) Serve(f *netio.Frame) {
 		return
 	}
 	if a.raw != nil {
+		if b.quotas.Limits(quota.Request) {
+			b.serveTimed(a, f, h, body)
+			return
+		}
 		a.raw(b, f, h, body)
 		return
 	}
@@ -133,10 +141,16 @@ func (l loop) Serve(f *netio.Frame) {
 }
 
 func (b *Broker) answer(f *netio.Frame, c *call, a *api, req kmsg.Request) {
+	began := b.now()
 	resp, err := a.handle(c, req)
 	if err != nil {
 		b.refuse(f, err)
 		return
+	}
+	if wait := b.charge(f.Conn(), quota.Request, c.header.ClientID, percent(b.now().Sub(began))); wait > 0 {
+		if r, ok := resp.(kmsg.SetThrottleResponse); ok {
+			r.SetThrottle(wait)
+		}
 	}
 	b.reply(f, c.header, resp)
 }

@@ -61,6 +61,7 @@ type fetch struct {
 	// fetch is linked; what becomes visible after that is taken off, by whoever
 	// made it so.
 	need    atomic.Int64
+	owes    int32       // see client.owes
 	expired atomic.Bool // the deadline has woken it
 }
 
@@ -228,7 +229,13 @@ func (w *fetch) load() {
 
 // answer sends the response and ends the fetch.
 func (w *fetch) answer() {
-	w.respond()
+	wait, empty := w.chargeFetch()
+	if empty {
+		w.respondNothing()
+	} else {
+		w.respond()
+	}
+	w.resp.ThrottleMillis = wait
 	pool := w.b.server.Pool()
 	buf := pool.Get(smallReply)
 	dst := wire.AppendResponseHeader(buf.B[:frameLength], w.header.Key, w.header.Version, w.header.CorrelationID)
@@ -276,6 +283,16 @@ func (w *fetch) respond() {
 	}
 	if w.opens {
 		w.openSession()
+	}
+}
+
+// respondNothing leaves everything for a later fetch: a session stays as it was,
+// a new one is not made.
+func (w *fetch) respondNothing() {
+	w.releaseSpans()
+	w.resp.Reset()
+	if w.session != nil {
+		w.resp.SessionID = w.session.id
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"millrace/batching"
+	"millrace/core/quota"
 	"millrace/core/wire"
 	"millrace/netio"
 )
@@ -141,6 +142,8 @@ func (w *produce) untold() bool {
 
 // finish registers what is still to come and settles the loop's own share.
 func (w *produce) finish() {
+	w.resp.ThrottleMillis = max(clientOf(w.frame.Conn()).owes,
+		w.b.charge(w.frame.Conn(), quota.Produce, w.header.ClientID, float64(len(w.frame.Bytes()))))
 	for t := range w.resp.Topics {
 		for i := range w.resp.Topics[t].Partitions {
 			if w.resp.Topics[t].Partitions[i].ErrorCode != 0 {

@@ -108,6 +108,7 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 		next.byID[m.ID] = t
 	}
 	b.openAll(ctx, fresh)
+	b.quotas.Use(quotaTable(image))
 	b.view.Store(next)
 	b.coordinate(next)
 	b.coordinateTxns(next)

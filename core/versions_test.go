@@ -59,6 +59,8 @@ var drivers = map[kmsg.Key]func(d driven){
 	kmsg.DescribeLogDirs:         driveDescribeLogDirs,
 	kmsg.CreatePartitions:        driveCreatePartitions,
 	kmsg.UpdateFeatures:          driveUpdateFeatures,
+	kmsg.DescribeClientQuotas:    driveDescribeClientQuotas,
+	kmsg.AlterClientQuotas:       driveAlterClientQuotas,
 	kmsg.DescribeCluster:         driveDescribeCluster,
 	kmsg.ConsumerGroupHeartbeat:  driveConsumerGroupHeartbeat,
 	kmsg.ConsumerGroupDescribe:   driveConsumerGroupDescribe,

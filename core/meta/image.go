@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -84,15 +85,57 @@ type Image struct {
 	// NextProducerID is the first producer id that no block handed out covers.
 	NextProducerID int64
 
-	topics map[string]*Topic
-	byID   map[ID]*Topic
-	groups map[string]map[string]string // settings given to groups, by group
+	topics  map[string]*Topic
+	byID    map[ID]*Topic
+	groups  map[string]map[string]string // settings given to groups, by group
+	quotas  map[string]*Quota            // by the entity's key
+	brokers map[int32]map[string]string  // settings given to brokers; -1: to all
 
 	features map[string]int16 // levels that were chosen, by feature
 }
 
+// QuotaEntity says whom a quota is for: names by Kafka's types of entity (user,
+// client-id, ip); nil: the default of the type.
+type QuotaEntity map[string]*string
+
+// key is the same for the same entity.
+func (e QuotaEntity) key() string {
+	b, err := json.Marshal(e) // which sorts
+	if err != nil {
+		panic("BUG: quota entity: " + err.Error())
+	}
+	return string(b)
+}
+
+// Quota is what an entity may use, by Kafka's names of what is limited. It never
+// changes; a change makes another.
+type Quota struct {
+	Entity QuotaEntity
+	Limits map[string]float64
+}
+
+// Quota finds the quotas of an entity; nil: it has none.
+func (m *Image) Quota(e QuotaEntity) *Quota { return m.quotas[e.key()] }
+
+// Quotas lists all quotas, in the order of their keys.
+func (m *Image) Quotas() []*Quota {
+	var out []*Quota
+	for _, key := range slices.Sorted(maps.Keys(m.quotas)) {
+		out = append(out, m.quotas[key])
+	}
+	return out
+}
+
+// BrokerConfigs are the settings given to a broker while it ran, or (-1) to all;
+// nil: none.
+func (m *Image) BrokerConfigs(node int32) map[string]string { return m.brokers[node] }
+
+// AllBrokers is the node of settings that hold for all brokers.
+const AllBrokers int32 = -1
+
 func empty() *Image {
-	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}, groups: map[string]map[string]string{}, features: map[string]int16{}}
+	return &Image{topics: map[string]*Topic{}, byID: map[ID]*Topic{}, groups: map[string]map[string]string{},
+		quotas: map[string]*Quota{}, brokers: map[int32]map[string]string{}, features: map[string]int16{}}
 }
 
 // Feature is the level that was chosen for a feature; false: none was.
@@ -132,6 +175,8 @@ func (m *Image) fold(records []Record) (*Image, error) {
 		byID:           maps.Clone(m.byID),
 		groups:         maps.Clone(m.groups),
 		features:       maps.Clone(m.features),
+		quotas:         maps.Clone(m.quotas),
+		brokers:        maps.Clone(m.brokers),
 	}
 	for i, r := range records {
 		if err := r.apply(next); err != nil {

@@ -50,7 +50,17 @@ func TestReplayGivesTheSameImage(t *testing.T) {
 	change(t, s, BrokerStarted{Node: 1}, TopicCreated{Name: "b", ID: b, Partitions: 1, Node: 2})
 	change(t, s, PartitionsAdded{Topic: a, Total: 3, Node: 1}, ProducerIDs{Next: 1000})
 	change(t, s, TopicConfigured{Topic: a, Configs: map[string]string{"segment.ms": "5"}}, TopicDeleted{Topic: b})
+	name := "c"
+	client, anybody := QuotaEntity{"client-id": &name}, QuotaEntity{"client-id": nil}
+	change(t, s, QuotaSet{client, map[string]float64{"producer_byte_rate": 5}}, QuotaSet{anybody, map[string]float64{"producer_byte_rate": 7}})
+	change(t, s, BrokerConfigured{1, map[string]string{"log.retention.ms": "9"}}, BrokerConfigured{AllBrokers, map[string]string{"x": "y"}})
+	change(t, s, QuotaSet{Entity: anybody}, BrokerConfigured{Node: AllBrokers})
 	image := change(t, s, BrokerStarted{Node: 1})
+	require.Nil(t, image.Quota(anybody))
+	require.Equal(t, 5.0, image.Quota(client).Limits["producer_byte_rate"])
+	require.Len(t, image.Quotas(), 1)
+	require.Equal(t, "9", image.BrokerConfigs(1)["log.retention.ms"])
+	require.Nil(t, image.BrokerConfigs(AllBrokers))
 
 	require.Equal(t, int32(0), before.Topic("a").Partitions[0].LeaderEpoch, "an image never changes")
 	require.Len(t, before.Topic("a").Partitions, 2)

@@ -50,6 +50,19 @@ type GroupConfigured struct {
 	Configs map[string]string `json:"configs,omitempty"`
 }
 
+// QuotaSet replaces the quotas of an entity; none: it has none.
+type QuotaSet struct {
+	Entity QuotaEntity        `json:"entity"`
+	Limits map[string]float64 `json:"limits,omitempty"`
+}
+
+// BrokerConfigured replaces the settings given to brokers while they run: to one
+// node, or (Node is -1) to all.
+type BrokerConfigured struct {
+	Node    int32             `json:"node"`
+	Configs map[string]string `json:"configs,omitempty"`
+}
+
 // BrokerStarted says that Node has started once more: the leader epoch of every
 // partition that it leads grows by one, so that a client can notice that a torn
 // tail was cut and its offsets given to other records.
@@ -69,14 +82,16 @@ type FeatureLevel struct {
 	Level int16  `json:"level"`
 }
 
-func (FeatureLevel) kind() string    { return "feature.level" }
-func (TopicCreated) kind() string    { return "topic.created" }
-func (PartitionsAdded) kind() string { return "partitions.added" }
-func (TopicDeleted) kind() string    { return "topic.deleted" }
-func (TopicConfigured) kind() string { return "topic.configured" }
-func (GroupConfigured) kind() string { return "group.configured" }
-func (BrokerStarted) kind() string   { return "broker.started" }
-func (ProducerIDs) kind() string     { return "producer.ids" }
+func (FeatureLevel) kind() string     { return "feature.level" }
+func (TopicCreated) kind() string     { return "topic.created" }
+func (PartitionsAdded) kind() string  { return "partitions.added" }
+func (TopicDeleted) kind() string     { return "topic.deleted" }
+func (TopicConfigured) kind() string  { return "topic.configured" }
+func (GroupConfigured) kind() string  { return "group.configured" }
+func (QuotaSet) kind() string         { return "quota.set" }
+func (BrokerConfigured) kind() string { return "broker.configured" }
+func (BrokerStarted) kind() string    { return "broker.started" }
+func (ProducerIDs) kind() string      { return "producer.ids" }
 
 func (r TopicCreated) apply(m *Image) error {
 	if m.topics[r.Name] != nil || m.byID[r.ID] != nil {
@@ -133,6 +148,27 @@ func (r GroupConfigured) apply(m *Image) error {
 	default:
 		m.groups[r.Group] = maps.Clone(r.Configs)
 	}
+	return nil
+}
+
+func (r QuotaSet) apply(m *Image) error {
+	switch key := r.Entity.key(); {
+	case len(r.Entity) == 0:
+		return errors.New("a quota of nobody")
+	case len(r.Limits) == 0:
+		delete(m.quotas, key)
+	default:
+		m.quotas[key] = &Quota{Entity: r.Entity, Limits: maps.Clone(r.Limits)}
+	}
+	return nil
+}
+
+func (r BrokerConfigured) apply(m *Image) error {
+	if len(r.Configs) == 0 {
+		delete(m.brokers, r.Node)
+		return nil
+	}
+	m.brokers[r.Node] = maps.Clone(r.Configs)
 	return nil
 }
 
@@ -222,14 +258,16 @@ func Decode(b []byte) (Record, error) {
 }
 
 var readers = map[string]func(json.RawMessage) (Record, error){
-	TopicCreated{}.kind():    reader[TopicCreated],
-	PartitionsAdded{}.kind(): reader[PartitionsAdded],
-	TopicDeleted{}.kind():    reader[TopicDeleted],
-	TopicConfigured{}.kind(): reader[TopicConfigured],
-	GroupConfigured{}.kind(): reader[GroupConfigured],
-	BrokerStarted{}.kind():   reader[BrokerStarted],
-	ProducerIDs{}.kind():     reader[ProducerIDs],
-	FeatureLevel{}.kind():    reader[FeatureLevel],
+	TopicCreated{}.kind():     reader[TopicCreated],
+	PartitionsAdded{}.kind():  reader[PartitionsAdded],
+	TopicDeleted{}.kind():     reader[TopicDeleted],
+	TopicConfigured{}.kind():  reader[TopicConfigured],
+	GroupConfigured{}.kind():  reader[GroupConfigured],
+	QuotaSet{}.kind():         reader[QuotaSet],
+	BrokerConfigured{}.kind(): reader[BrokerConfigured],
+	BrokerStarted{}.kind():    reader[BrokerStarted],
+	ProducerIDs{}.kind():      reader[ProducerIDs],
+	FeatureLevel{}.kind():     reader[FeatureLevel],
 }
 
 func reader[R Record](b json.RawMessage) (Record, error) {

@@ -58,7 +58,6 @@ var differences = []difference{
 	{"configs", "describe: *", "Resources[0].Configs", "settings without a meaning here are not listed"},
 	{"configs", "broker: *", "", "dynamic settings"},
 	{"configs", "resources: *", "", "no ListConfigResources"},
-	{"quotas", "*", "", "no quotas"},
 	{"cluster", "*", "", "missing APIs"},
 }
 
