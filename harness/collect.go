@@ -47,6 +47,9 @@ func (tr *trial) collect(res *load.Result, spec load.Spec) {
 		t.DrainS = &s
 	}
 	t.Ledger = ledgerOf(res)
+	for _, c := range res.CatchUps {
+		t.CatchUps = append(t.CatchUps, results.CatchUp{Group: c.Group, Backlog: c.Backlog, TookS: c.Took.Seconds()})
+	}
 	for _, g := range res.Gaps {
 		t.UnavailableS = max(t.UnavailableS, (g.To - g.From).Seconds())
 	}

@@ -102,12 +102,28 @@ var figures = map[string]figure{
 		}
 		return worst
 	}},
+	"catchup.time": {unit: duration, lower: true, whole: true, doc: "until a group that lagged had caught up, at its longest", of: func(t *results.Trial, _ *results.Phase) *float64 {
+		return worstCatchUp(t, func(c results.CatchUp) float64 { return c.TookS * 1e9 }, false)
+	}},
+	"catchup.throughput": {unit: perSec, whole: true, doc: "records a second of its backlog that a group which lagged read, at its slowest", of: func(t *results.Trial, _ *results.Phase) *float64 {
+		return worstCatchUp(t, func(c results.CatchUp) float64 { return float64(c.Backlog) / c.TookS }, true)
+	}},
 	"drain.time": {unit: duration, lower: true, whole: true, doc: "from the end of the load to the last record seen", of: func(t *results.Trial, _ *results.Phase) *float64 {
 		if t.DrainS == nil {
 			return nil
 		}
 		return val(*t.DrainS * 1e9)
 	}},
+}
+
+// worstCatchUp is the largest, or smallest, of all; nil: none caught up.
+func worstCatchUp(t *results.Trial, of func(results.CatchUp) float64, smallest bool) (worst *float64) {
+	for _, c := range t.CatchUps {
+		if v := of(c); worst == nil || (v < *worst) == smallest {
+			worst = val(v)
+		}
+	}
+	return worst
 }
 
 var quantileForm = regexp.MustCompile(`^p([0-9]{1,2}(?:\.[0-9]{1,3})?)$`)
@@ -341,6 +357,9 @@ func (g *Goal) check(s *Scenario, d *decoder, at string) {
 	if s.Consumers.Groups == 0 && (g.histogram() == results.EndToEnd || g.Figure == "lag.max" ||
 		g.Figure == "consume.throughput" || g.Figure == "drain.time") {
 		impossible("nobody consumes in this scenario, so there is no %s (write consumers: {groups: 1})", g.Figure)
+	}
+	if strings.HasPrefix(g.Figure, "catchup.") && !s.lags() {
+		impossible("no group lags in this scenario (write timeline: [{at: 5s, do: lag, for: 5s}])")
 	}
 	if g.Figure == "recovery.time" && len(s.faults()) == 0 {
 		impossible("nothing befalls the target in this scenario (write timeline: [{at: 5s, do: kill}])")

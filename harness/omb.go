@@ -31,9 +31,9 @@ import (
 type LoadOptions struct {
 	Sets   []string // as of Load
 	Driver string   // an OpenMessaging Benchmark driver file, beside a workload of its
-	// Scale multiplies a workload's rate and backlog: a number, or "machine", the
-	// share that this machine's CPUs are of those that the benchmark's own
-	// deployments give a broker. "": 1.
+	// Scale multiplies every rate, and with it the goals of throughput: a number,
+	// or "machine", the share that this machine's CPUs are of those that the
+	// deployments of OpenMessaging Benchmark give a broker. "": 1.
 	Scale string
 }
 
@@ -53,6 +53,40 @@ func (o LoadOptions) factor() (float64, error) {
 		return 0, fmt.Errorf("--scale %s: a number above 0, such as 0.1, or machine", o.Scale)
 	}
 	return f, nil
+}
+
+// scaled is the scenario at its scale.
+func (s *Scenario) scaled(file string, o LoadOptions) (*Scenario, error) {
+	f, err := o.factor()
+	switch {
+	case err != nil:
+		return nil, &Faults{[]string{err.Error()}}
+	case f == 1:
+		return s, nil
+	}
+	for i := range s.Phases {
+		p := &s.Phases[i]
+		p.Rate, p.RateTo, p.Swing = p.Rate*f, p.RateTo*f, p.Swing*f
+		for k := range p.Steps {
+			p.Steps[k] *= f
+		}
+	}
+	for i := range s.Goals {
+		g := &s.Goals[i]
+		if g.unit != perSec {
+			continue
+		}
+		g.Limit *= f
+		g.text = fmt.Sprintf("%s %s %s", g.Figure, g.Op, formatRate(math.Floor(g.Limit*10)/10))
+		if g.Phase != "" {
+			g.text += " in " + g.Phase
+		}
+	}
+	out, err := parse(file+" at --scale "+o.Scale, s.YAML(), nil)
+	if err == nil {
+		out.remarks = append(out.remarks, fmt.Sprintf("rates, and goals of throughput, are %.3g of the scenario's", f))
+	}
+	return out, err
 }
 
 // isOMB says that a file is a workload: it has keys that no scenario has.

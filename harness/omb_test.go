@@ -177,3 +177,13 @@ func TestOMBRuns(t *testing.T) {
 	require.EqualValues(t, 1000, run.Trial.Ledger.Acknowledged)
 	require.Contains(t, joined(run.Trial.Notes), "3 replicas were asked for, and one broker is measured")
 }
+
+// Any scenario can be scaled: rates, and what is asked of the throughput.
+func TestScale(t *testing.T) {
+	s, err := LoadWith("quickstart", LoadOptions{Scale: "0.1"})
+	require.NoError(t, err)
+	require.Equal(t, 5000.0, s.Phases[0].Rate)
+	require.Equal(t, 5000.0, s.Phases[1].Rate)
+	require.Equal(t, "throughput >= 4950/s", s.Goals[0].String())
+	require.Equal(t, "ack.p99 <= 20ms", s.Goals[1].String())
+}

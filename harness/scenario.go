@@ -315,8 +315,7 @@ func Load(nameOrFile string, sets []string) (*Scenario, error) {
 }
 
 // LoadWith is Load for which more is said. A file that is an OpenMessaging
-// Benchmark workload is taken as it is; a driver or a scale for any other is a
-// fault.
+// Benchmark workload is taken as it is.
 func LoadWith(nameOrFile string, o LoadOptions) (*Scenario, error) {
 	file := nameOrFile + ".yaml"
 	text, ok := scenarios.Text(nameOrFile)
@@ -328,10 +327,14 @@ func LoadWith(nameOrFile string, o LoadOptions) (*Scenario, error) {
 		file = nameOrFile
 	}
 	if !isOMB(text) {
-		if o.Driver != "" || o.Scale != "" {
-			return nil, &Faults{[]string{fmt.Sprintf("%s: --driver and --scale are for OpenMessaging Benchmark workloads, and this is none", file)}}
+		if o.Driver != "" {
+			return nil, &Faults{[]string{fmt.Sprintf("%s: --driver is for OpenMessaging Benchmark workloads, and this is none", file)}}
 		}
-		return parse(file, text, o.Sets)
+		s, err := parse(file, text, o.Sets)
+		if err != nil {
+			return nil, err
+		}
+		return s.scaled(file, o)
 	}
 	text, notes, err := ombScenario(file, text, o)
 	if err != nil {

@@ -121,6 +121,16 @@ func (s *Scenario) faults() (list []Happening) {
 	return list
 }
 
+// lags says that a group falls behind.
+func (s *Scenario) lags() bool {
+	for _, h := range s.Timeline {
+		if h.Do == lagBehind {
+			return true
+		}
+	}
+	return false
+}
+
 // evictsAfterLag says that a group has to catch up cold.
 func (s *Scenario) evictsAfterLag() bool {
 	for _, h := range s.Timeline {

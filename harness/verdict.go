@@ -125,7 +125,7 @@ func judgeGoal(g Goal, s *Scenario, t *results.Trial) results.Goal {
 				plural(int64(n), "value"), percent, results.FormatCount(need))
 		}
 	}
-	if strings.Contains(g.Figure, "throughput") && p.LenS < 1 {
+	if strings.Contains(g.Figure, "throughput") && !strings.HasPrefix(g.Figure, "catchup.") && p.LenS < 1 {
 		return set(results.Inconclusive, "less than a second was measured")
 	}
 	if g.holds(*out.Value) {
@@ -233,6 +233,11 @@ func answer(s *Scenario, t *results.Trial) string {
 	b.WriteByte('.')
 	for _, f := range t.Faults {
 		b.WriteString(faultSentence(f))
+	}
+	if n := len(t.CatchUps); n > 0 {
+		c := t.CatchUps[n-1]
+		fmt.Fprintf(&b, " Group %d caught up with %s in %s s (%s/s).", c.Group, plural(c.Backlog, "record"),
+			results.FormatNumber(c.TookS), results.FormatCount(float64(c.Backlog)/c.TookS))
 	}
 	if t.Audit.Limited {
 		b.WriteString(" The generator was the limit.")

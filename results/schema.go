@@ -91,6 +91,8 @@ type Trial struct {
 	Ledger Ledger   `json:"ledger"`
 	// Faults of the timeline that befell the target, in order.
 	Faults []Fault `json:"faults,omitempty"`
+	// CatchUps are of the groups that had been kept from reading.
+	CatchUps []CatchUp `json:"catch_ups,omitempty"`
 	// UnavailableS is the longest time in which records waited and none was
 	// acknowledged; 0: none of 0.2 s or more.
 	UnavailableS float64 `json:"unavailable_s,omitempty"`
@@ -233,6 +235,13 @@ type Audit struct {
 	LateShare float64 `json:"late_share"`
 	Limited   bool    `json:"limited"` // the generator, not the target, set the figures
 	Reason    string  `json:"reason,omitempty"`
+}
+
+// CatchUp is a group's way back from a backlog.
+type CatchUp struct {
+	Group   int     `json:"group"`
+	Backlog int64   `json:"backlog"` // records it was behind
+	TookS   float64 `json:"took_s"`  // until 1 % of that was left
 }
 
 // Fault is something that the lab did to the target. Times are seconds since

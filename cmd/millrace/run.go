@@ -34,7 +34,7 @@ func (t *trialFlags) scenario(name string) (*harness.Scenario, error) {
 // ombFlags are those that go with a workload of OpenMessaging Benchmark.
 func ombFlags(cmd *cobra.Command, o *harness.LoadOptions) {
 	cmd.Flags().StringVar(&o.Driver, "driver", "", "OpenMessaging Benchmark driver `FILE`, where SCENARIO is a workload of its")
-	cmd.Flags().StringVar(&o.Scale, "scale", "", "`FACTOR` of such a workload's rate and backlog, such as 0.1; machine: by this machine's CPUs")
+	cmd.Flags().StringVar(&o.Scale, "scale", "", "`FACTOR` of every rate, such as 0.1; machine: by this machine's CPUs")
 }
 
 func (t *trialFlags) register(cmd *cobra.Command) {

@@ -210,7 +210,7 @@ func (g *gate) pass(ctx context.Context) {
 }
 
 // timeline carries out the spec's actions, each in its time, until ctx ends.
-func (r *run) timeline(ctx context.Context, crews []*crew, drivers []*driver) (events []Event) {
+func (r *run) timeline(ctx context.Context, crews []*crew, drivers []*driver) (events []Event, back []CatchUp) {
 	list := slices.Clone(r.spec.Timeline)
 	for k, ph := range r.phases {
 		if ph.Members > 0 {
@@ -219,7 +219,6 @@ func (r *run) timeline(ctx context.Context, crews []*crew, drivers []*driver) (e
 	}
 	slices.SortStableFunc(list, func(a, b Action) int { return int(a.At - b.At) })
 	var holding sync.WaitGroup
-	defer holding.Wait()
 	var mu sync.Mutex
 	note := func(format string, args ...any) {
 		mu.Lock()
@@ -228,7 +227,8 @@ func (r *run) timeline(ctx context.Context, crews []*crew, drivers []*driver) (e
 	}
 	for _, a := range list {
 		if !sleepUntil(ctx, r.start.Add(a.At)) {
-			return events
+			holding.Wait()
+			return events, back
 		}
 		if a.Do == Cut {
 			r.cut(drivers, a.Count)
@@ -244,7 +244,13 @@ func (r *run) timeline(ctx context.Context, crews []*crew, drivers []*driver) (e
 			}
 			switch a.Do {
 			case Hold:
-				holding.Go(func() { r.hold(ctx, c, a.For, note) })
+				holding.Go(func() {
+					if took, ok := r.hold(ctx, c, a.For, note); ok {
+						mu.Lock()
+						back = append(back, took)
+						mu.Unlock()
+					}
+				})
 			case Join:
 				r.complain("join", c.join(a.Count))
 			case Leave, Vanish:
@@ -254,7 +260,8 @@ func (r *run) timeline(ctx context.Context, crews []*crew, drivers []*driver) (e
 			}
 		}
 	}
-	return events
+	holding.Wait()
+	return events, back
 }
 
 // become is a phase's number of members.
@@ -273,8 +280,9 @@ func sleepUntil(ctx context.Context, at time.Time) bool {
 // caughtUpShare is the part of a backlog below which a group has caught up.
 const caughtUpShare = 0.01
 
-// hold keeps a group from reading, and says how long it took to catch up.
-func (r *run) hold(ctx context.Context, c *crew, d time.Duration, note func(string, ...any)) {
+// hold keeps a group from reading, and says how long it took to catch up; false:
+// it did not.
+func (r *run) hold(ctx context.Context, c *crew, d time.Duration, note func(string, ...any)) (CatchUp, bool) {
 	lag := func() int64 { return r.ledger.behindOf(c.group, r.ledger.ackedRecords()) }
 	before := lag()
 	c.gate.close()
@@ -285,18 +293,19 @@ func (r *run) hold(ctx context.Context, c *crew, d time.Duration, note func(stri
 	backlog := lag()
 	c.gate.open()
 	if !held {
-		return
+		return CatchUp{}, false
 	}
 	began := time.Now()
 	note("group %d reads again, %d records behind", c.group, backlog)
 	for lag() > max(2*before, int64(float64(backlog)*caughtUpShare)) {
 		if !sleepUntil(ctx, time.Now().Add(5*time.Millisecond)) {
 			note("group %d had not caught up when the run ended", c.group)
-			return
+			return CatchUp{}, false
 		}
 	}
 	took := time.Since(began)
 	note("group %d had caught up after %v (%.0f records/s)", c.group, took.Round(time.Millisecond), float64(backlog)/took.Seconds())
+	return CatchUp{c.group, backlog, took}, true
 }
 
 // cut resets the sockets of n producers.

@@ -30,6 +30,8 @@ type Result struct {
 	Gaps []Gap
 	// Events are the timeline's actions as they came about.
 	Events []Event
+	// CatchUps are of the groups that a Hold had kept from reading.
+	CatchUps []CatchUp
 	// Stopped is set where the context ended the run early.
 	Stopped bool
 }
@@ -41,6 +43,14 @@ type Gap struct{ From, To time.Duration }
 type Event struct {
 	At   time.Duration
 	What string
+}
+
+// CatchUp is how a group that had been held came back: Backlog records behind,
+// and 1 % of that, or what it had been behind before, after Took.
+type CatchUp struct {
+	Group   int
+	Backlog int64
+	Took    time.Duration
 }
 
 // Count is a number of records and the bytes of their keys and values, before

@@ -304,7 +304,8 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 		producing.Go(func() { d.run(r.soft) })
 	}
 	var events []Event
-	acting.Go(func() { events = r.timeline(r.soft, crews, drivers) })
+	var back []CatchUp
+	acting.Go(func() { events, back = r.timeline(r.soft, crews, drivers) })
 	w := newWatch(r, drivers)
 	over := make(chan struct{})
 	var watching sync.WaitGroup
@@ -338,7 +339,7 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 	r.stopHard()
 
 	res := w.result()
-	res.Events = events
+	res.Events, res.CatchUps = events, back
 	res.Drained = drained && !w.stopped && res.Unsent == 0
 	res.DrainTime = time.Duration(at) - w.drainBegin()
 	var ends []int64
