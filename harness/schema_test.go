@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -66,6 +68,40 @@ func TestLibrary(t *testing.T) {
 			require.NoError(t, err)
 			require.Empty(t, p.Warnings)
 		})
+	}
+}
+
+var (
+	commandLine = regexp.MustCompile(`(?m)^#\s+millrace (\w+) (\S+)(.*)$`)
+	knobFlag    = regexp.MustCompile(`--knob (\S+?)=(\S+)`)
+)
+
+// The command that a scenario's text gives is of the scenario, and its knobs
+// and their values are those of the broker. Each knob scenario gives one.
+func TestLibraryCommands(t *testing.T) {
+	for _, name := range scenarios.Names() {
+		text, _ := scenarios.Text(name)
+		lines := commandLine.FindAllStringSubmatch(string(text), -1)
+		compares := 0
+		for _, l := range lines {
+			require.Equal(t, name, l[2], l[0])
+			if l[1] != "compare" {
+				continue
+			}
+			flags := knobFlag.FindAllStringSubmatch(l[3], -1)
+			if len(flags) > 0 {
+				compares++
+			}
+			for _, f := range flags {
+				for _, value := range strings.Split(f[2], ",") {
+					_, err := Load(name, []string{f[1] + "=" + value})
+					require.NoError(t, err, l[0])
+				}
+			}
+		}
+		if strings.HasPrefix(name, "knob-") {
+			require.Equal(t, 1, compares, name)
+		}
 	}
 }
 
