@@ -14,6 +14,8 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
+
+	"millrace/results"
 )
 
 // line is one curve of a chart.
@@ -42,6 +44,7 @@ type chart struct {
 	logY        bool
 	xTicks      plot.Ticker // nil: numbers
 	yLabel      func(float64) string
+	marks       bool   // a dot at each point
 	shaded      []span // stretches of x that do not count, for instance the warm-up
 }
 
@@ -92,12 +95,34 @@ func (c chart) svg() (template.HTML, error) {
 	}
 	p.Y.Min, p.Y.Max = lowest, highest
 	canvas := vgsvg.New(chartWidth, chartHeight)
-	p.Draw(draw.New(canvas))
+	// Room for half of the last tick's label, which lies beyond the axis's end.
+	p.Draw(draw.Crop(draw.New(canvas), 0, -vg.Points(16), 0, -vg.Points(4)))
 	var out bytes.Buffer
 	if _, err := canvas.WriteTo(&out); err != nil {
 		return "", err
 	}
-	return template.HTML(embeddable(out.String(), c.title)), nil
+	return template.HTML(embeddable(out.String(), c.title, c.describe())), nil
+}
+
+// describe says in words what the chart shows, for who does not see it: the
+// range of every curve.
+func (c chart) describe() string {
+	var parts []string
+	for _, l := range c.lines {
+		if len(l.points) == 0 {
+			continue
+		}
+		lo, hi := math.Inf(1), math.Inf(-1)
+		for _, xy := range l.points {
+			lo, hi = math.Min(lo, xy.Y), math.Max(hi, xy.Y)
+		}
+		word := c.yLabel
+		if word == nil {
+			word = func(v float64) string { return fmt.Sprintf("%.2f", v) }
+		}
+		parts = append(parts, fmt.Sprintf("%s: %s to %s, at the end %s", l.name, word(lo), word(hi), word(l.points[len(l.points)-1].Y)))
+	}
+	return fmt.Sprintf("%s over %s. %s.", c.y, c.x, strings.Join(parts, "; "))
 }
 
 // fill puts shades, grid and curves on the plot, whose y axis runs from lowest
@@ -129,6 +154,14 @@ func (c chart) fill(p *plot.Plot, lowest, highest float64) error {
 			curve.Dashes = []vg.Length{vg.Points(4), vg.Points(3)}
 		}
 		p.Add(curve)
+		if c.marks {
+			dots, err := plotter.NewScatter(l.points)
+			if err != nil {
+				return err
+			}
+			dots.Color, dots.Shape, dots.Radius = l.color, draw.CircleGlyph{}, vg.Points(2.4)
+			p.Add(dots)
+		}
 		p.Legend.Add(l.name, curve)
 	}
 	return nil
@@ -142,8 +175,10 @@ var (
 // embeddable makes a standalone SVG document fit to stand in a page: without
 // its prologue, as wide as its place, named for a screen reader, in the page's
 // font, and with the page's text colour for black.
-func embeddable(svg, title string) string {
+func embeddable(svg, title, description string) string {
 	svg = svgOpen.ReplaceAllString(svg, fmt.Sprintf(`<svg viewBox="$1" role="img" aria-label="%s">`, template.HTMLEscapeString(title)))
+	at := strings.Index(svg, ">") + 1
+	svg = svg[:at] + fmt.Sprintf("<title>%s</title><desc>%s</desc>", template.HTMLEscapeString(title), template.HTMLEscapeString(description)) + svg[at:]
 	svg = fonts.ReplaceAllString(svg, "font-family:inherit")
 	return strings.NewReplacer("fill:#000000", "fill:currentColor", "stroke:#000000", "stroke:currentColor").Replace(svg)
 }
@@ -193,6 +228,13 @@ func (t decades) Ticks(min, max float64) []plot.Tick {
 		}
 	}
 	return ticks
+}
+
+// counts marks an axis of counts.
+type counts struct{}
+
+func (counts) Ticks(min, max float64) []plot.Tick {
+	return labelled{plot.DefaultTicks{}, results.FormatCount}.Ticks(min, max)
 }
 
 // wholeSeconds marks a time axis in steps that a clock has.

@@ -22,18 +22,38 @@ var reportText string
 // ReportFile is the name of a report in its run directory.
 const ReportFile = "report.html"
 
-// WriteReport makes the report of the run directory and puts it there.
+// WriteReport makes the report of a directory, that of a run, a comparison or a
+// search, and puts it there.
 func WriteReport(dir string) (file string, err error) {
-	run, err := results.Open(dir)
-	if err != nil {
-		return "", err
-	}
 	var page bytes.Buffer
-	if err := Report(&page, run); err != nil {
+	if err := writePage(&page, dir); err != nil {
 		return "", err
 	}
 	file = filepath.Join(dir, ReportFile)
 	return file, os.WriteFile(file, page.Bytes(), 0o644)
+}
+
+// writePage writes the page of whatever the directory holds.
+func writePage(w io.Writer, dir string) error {
+	switch results.KindOf(dir) {
+	case results.KindComparison:
+		c, err := results.OpenComparison(dir)
+		if err != nil {
+			return err
+		}
+		return Comparison(w, c)
+	case results.KindSearch:
+		s, err := results.OpenSearch(dir)
+		if err != nil {
+			return err
+		}
+		return Search(w, s)
+	}
+	run, err := results.Open(dir)
+	if err != nil {
+		return err
+	}
+	return Report(w, run)
 }
 
 // Report writes one run, opened from its directory, as a self-contained HTML
@@ -43,6 +63,7 @@ func Report(w io.Writer, run *results.Run) error {
 	if err != nil {
 		return err
 	}
+	samples = whole(samples)
 	p := page{Run: run, Trial: &run.Trial, Env: &run.Env, Verdict: &run.Verdict}
 	for _, c := range []chart{throughput(&run.Trial, samples), overTime(&run.Trial, samples), percentiles(&run.Trial), usage(&run.Trial, samples)} {
 		svg, err := c.svg()
@@ -51,6 +72,17 @@ func Report(w io.Writer, run *results.Run) error {
 		}
 		if svg != "" {
 			p.Charts = append(p.Charts, drawn{c.title, explain[c.title], svg})
+		}
+	}
+	for _, who := range results.Processes {
+		for _, kind := range results.ProfileKinds {
+			prof, err := run.Profile(who, kind)
+			if err != nil {
+				return fmt.Errorf("report of %s: %w", run.ID, err)
+			}
+			if t := topOf(prof, 15); t != nil {
+				p.Tops = append(p.Tops, t)
+			}
 		}
 	}
 	return report.Execute(w, p)
@@ -63,6 +95,7 @@ type page struct {
 	Env     *results.Env
 	Verdict *results.Verdict
 	Charts  []drawn
+	Tops    []*top
 }
 
 type drawn struct {
@@ -85,7 +118,29 @@ var explain = map[string]string{
 	titleUsage:       "Cores in use, by second, of the target and of the generator.",
 }
 
-var report = template.Must(template.New("report").Funcs(formats).Parse(reportText))
+//go:embed parts.html
+var partsText string
+
+var report = newPage("report", reportText)
+
+// newPage is a template with the parts that every page shares.
+func newPage(name, text string) *template.Template {
+	return template.Must(template.Must(template.New(name).Funcs(formats).Parse(partsText)).New(name).Parse(text))
+}
+
+// whole leaves out samples of much less than a second, as the drain mostly ends
+// with: a rate over a few milliseconds draws a drop or a spike that was none.
+func whole(samples []results.Sample) []results.Sample {
+	var out []results.Sample
+	before := 0.0
+	for _, s := range samples {
+		if s.T-before >= 0.5 {
+			out = append(out, s)
+		}
+		before = s.T
+	}
+	return out
+}
 
 // formats are the functions of the templates.
 var formats = template.FuncMap{

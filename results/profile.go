@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -377,11 +378,14 @@ func (p *Profile) Moves(was *Profile) []Moved {
 	return list
 }
 
-// ShortName drops the path before a function's package.
+// ShortName drops the path before a function's package, but for the name that a
+// version stands behind: gnet/v2.(*Conn).Read.
 func ShortName(name string) string {
-	// Type arguments have paths of their own.
-	head, args, generic := strings.Cut(name, "[")
+	head, args, generic := strings.Cut(name, "[") // type arguments have paths of their own
 	if i := strings.LastIndexByte(head, '/'); i >= 0 {
+		if versioned.MatchString(head[i+1:]) {
+			i = strings.LastIndexByte(head[:i], '/')
+		}
 		head = head[i+1:]
 	}
 	if generic {
@@ -389,3 +393,5 @@ func ShortName(name string) string {
 	}
 	return head
 }
+
+var versioned = regexp.MustCompile(`^v[0-9]+\.`)
