@@ -9,6 +9,7 @@ KNOB     ?= read.path=sendfile,copy,mmap
 ROUNDS   ?= 10
 ARGS     ?=
 FUZZTIME ?= 10s
+SOAKTIME ?= 20m
 BENCH    ?= .
 BASE     ?= main
 COUNT    ?= 8
@@ -74,6 +75,9 @@ bench-compare: need-go ## benchmarks of the working tree against BASE=revision (
 
 bench-paths: build ## each path on a core of its own, beside what the machine can do (ARGS=)
 	@$(BIN) paths $(ARGS)
+
+soak: build ## bad peers for SOAKTIME=20m: latency, memory, descriptors judged
+	@$(BIN) soak --time $(SOAKTIME) $(ARGS)
 
 compare: build ## alternatives side by side (SCENARIO= KNOB=name=a,b ROUNDS=)
 	@$(BIN) compare $(SCENARIO) --knob '$(KNOB)' --rounds $(ROUNDS) $(ARGS)

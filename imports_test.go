@@ -39,8 +39,9 @@ var rules = map[string]rule{
 	"core":           {[]string{"core/wire", "core/meta", "core/producers", "core/group", "core/txn", "core/quota", "netio", "diskio", "batching"}, "the broker never knows the lab"},
 	"harness/load":   {[]string{"core/wire", "batching"}, "a client: whatever it can do to our broker it can do to any"},
 	"harness/limits": {[]string{"batching", "results"}, "the bare host: it knows neither broker nor scenario"},
+	"harness/soak":   {[]string{"harness/load", "core/wire", "batching"}, "peers, good and bad: the broker is another process"},
 	"harness":        {[]string{"harness/load", "harness/limits", "core", "core/wire", "batching", "results", "scenarios"}, "core only for the in-process target"},
-	"cmd":            {[]string{"harness", "harness/limits", "core", "results", "dashboards"}, "thin: flags in, text out"},
+	"cmd":            {[]string{"harness", "harness/limits", "harness/soak", "core", "results", "dashboards"}, "thin: flags in, text out"},
 }
 
 type listed struct {
