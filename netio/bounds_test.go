@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -186,6 +187,92 @@ func TestBudgetFullOfHalves(t *testing.T) {
 		for _, c := range cs {
 			c.expect([]byte{0, 0, 0, 0})
 		}
+	})
+}
+
+// TestBudgetIsShared: one connection floods, and cannot take it all: another,
+// which asks for little, is served at once.
+func TestBudgetIsShared(t *testing.T) {
+	suite(t, func(t *testing.T, b *bench) {
+		const limit, size = 1 << 20, 100 << 10
+		b.cfg.QueuedBytes = limit
+		l := &lot{b: b}
+		b.start(testHandler{serve: func(f *Frame) {
+			if len(f.Bytes()) == size {
+				l.serve(f)
+				return
+			}
+			b.echo(f)
+		}})
+		st := &b.srv.stats
+		greedy := b.dial()
+		go greedy.numbered(30, size)
+		eventually(t, "the greedy one waits", func() bool { return st.Paused.Load() == 1 })
+		require.LessOrEqual(t, st.InFlight.Load(), int64(limit/2+4+size))
+		require.Greater(t, st.InFlight.Load(), int64(limit/4))
+		modest := b.dial()
+		for range 5 {
+			body := b.random(100 << 8)
+			modest.send(body)
+			modest.expect(body)
+		}
+		require.EqualValues(t, 1, st.Paused.Load(), "and still waits")
+		l.release()
+		greedy.expectNumbers(30)
+	})
+}
+
+// TestSlowSendersGiveWay: peers that claim memory and hardly send keep it only
+// as long as nobody else wants it.
+func TestSlowSendersGiveWay(t *testing.T) {
+	suite(t, func(t *testing.T, b *bench) {
+		const size = 256 << 10
+		b.cfg.QueuedBytes = 1 << 20
+		b.start(testHandler{serve: b.echo})
+		st := &b.srv.stats
+		begun := frame(make([]byte, size))[:size/2]
+		for range 20 {
+			c := b.dial()
+			_, err := c.Write(begun)
+			require.NoError(t, err)
+		}
+		eventually(t, "they hold all there is", func() bool { return st.InFlight.Load() > 700<<10 && st.Paused.Load() > 0 })
+		require.Zero(t, st.Closed[ClosedBound].Load())
+		good := b.dial()
+		body := b.random(size)
+		answered := make(chan bool)
+		go func() {
+			_, _ = good.Write(frame(body))
+			got, err := good.recv()
+			answered <- err == nil && string(got) == string(body)
+		}()
+		for done := false; !done; {
+			select {
+			case ok := <-answered:
+				require.True(t, ok)
+				done = true
+			case <-time.After(10 * time.Millisecond):
+				b.srv.budget.crowded() // as its timer does each second
+			}
+		}
+		require.Positive(t, st.Closed[ClosedBound].Load())
+		require.Contains(t, b.log.take("level=WARN"), "while others wait for queued.max.request.bytes")
+	})
+}
+
+// TestClaimsCostNothing: who claims 100 MiB and sends little holds little.
+func TestClaimsCostNothing(t *testing.T) {
+	suite(t, func(t *testing.T, b *bench) {
+		b.start(testHandler{serve: b.echo})
+		claim := append(binary.BigEndian.AppendUint32(nil, 100<<20), make([]byte, 10_000)...)
+		const conns = 50
+		for range conns {
+			_, err := b.dial().Write(claim)
+			require.NoError(t, err)
+		}
+		st := &b.srv.stats
+		eventually(t, "all has come", func() bool { return st.BytesIn.Load() == conns*int64(len(claim)) })
+		require.LessOrEqual(t, st.InFlight.Load(), int64(conns*2*len(claim)))
 	})
 }
 

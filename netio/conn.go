@@ -42,11 +42,12 @@ type Conn struct {
 	closed   bool
 
 	// Any goroutine.
-	due    atomic.Uint32
-	cause  atomic.Pointer[cause] // set once: the connection is to close
-	failed atomic.Bool           // by Frame.Fail: it is to close once earlier replies left
-	seen   atomic.Int64          // the server's tick when bytes last moved
-	mute   atomic.Int64          // no frame is served before this, in ns since the server began; 0: none
+	due     atomic.Uint32
+	cause   atomic.Pointer[cause] // set once: the connection is to close
+	charged atomic.Int64          // of the budget, by all its frames
+	failed  atomic.Bool           // by Frame.Fail: it is to close once earlier replies left
+	seen    atomic.Int64          // the server's tick when bytes last moved
+	mute    atomic.Int64          // no frame is served before this, in ns since the server began; 0: none
 }
 
 // link is what an engine does for one connection.
@@ -70,6 +71,7 @@ const (
 	dueClose           // cause is set
 	dueDrain           // the server stops
 	dueIdle            // nothing moved for long
+	dueSlow            // others wait for memory: is this one slow?
 	dueMute            // mute was set, or is over
 )
 
@@ -201,6 +203,9 @@ func (c *Conn) finish() (closing bool) {
 		if due&dueIdle != 0 {
 			c.checkIdle()
 		}
+		if due&dueSlow != 0 {
+			c.checkSlow()
+		}
 		if c.draining && c.out.head == nil {
 			c.shut(ClosedByStop, errStopped)
 		}
@@ -268,6 +273,27 @@ func (c *Conn) checkIdle() {
 	}
 	c.shut(ClosedIdle, errIdle)
 }
+
+// checkSlow closes the connection if it has held memory for a request since the
+// last look and sent less than slowBytes of it meanwhile. It is called while
+// others wait for memory, so that a peer which claims some and then sends a byte
+// now and then does not keep it from those who send.
+func (c *Conn) checkSlow() {
+	in := &c.in
+	if in.frame == nil || c.paused != 0 {
+		in.looked = 0
+		return
+	}
+	if in.looked == in.opened && in.got-in.lookedGot < slowBytes {
+		c.shut(ClosedBound, fmt.Errorf("%d of %d bytes of a request in %v, while others wait for queued.max.request.bytes",
+			in.got-in.lookedGot, in.want, crowdedEvery))
+		return
+	}
+	in.looked, in.lookedGot = in.opened, in.got
+}
+
+// slowBytes is what a peer must send of a request between two looks.
+const slowBytes = 16 << 10
 
 // touch notes that bytes moved.
 func (c *Conn) touch() {

@@ -26,8 +26,9 @@ const (
 
 	// trusted is the longest length for which memory is set aside on the
 	// peer's word. For a longer one the buffer grows with what has arrived: to
-	// what the kernel holds already, or to twice of what was read.
-	trusted = 32 << 10
+	// what the kernel holds already, or to twice of what was read. So a thousand
+	// peers that claim 100 MiB each and send a byte cost 4 MiB.
+	trusted = 4 << 10
 
 	// direct is how much of a request must be missing for the rest to be read
 	// straight into its buffer. Below that, a read that also brings in what
@@ -47,6 +48,10 @@ type intake struct {
 	frame *Frame // the request that is arriving, once its length is known
 	want  int    // its length
 	got   int    // its bytes so far; len(frame.buf.B) is what there is room for
+
+	opened    int64 // requests begun
+	looked    int64 // the one that was arriving at the last checkSlow; 0: none
+	lookedGot int   // and how much of it had
 
 	stash *Buffer // what was read ahead when the connection paused
 	taken int     // how much of it is done
@@ -171,6 +176,7 @@ func (c *Conn) openFrame(avail int) bool {
 	}
 	f.buf = c.srv.pool.Get(size)
 	in.frame, in.want, in.got = f, int(n), 0
+	in.opened++
 	return true
 }
 

@@ -96,6 +96,7 @@ func Listen(addr string, cfg Config, h Handler) (Server, error) {
 		return nil, fmt.Errorf("buffer.pool: %q is none of %v", cfg.Pool, poolNames())
 	}
 	s.budget.limit, s.budget.used = cfg.QueuedBytes, &s.stats.InFlight
+	s.budget.crowded = func() { s.each(func(c *Conn) { c.notify(dueSlow) }) }
 	var err error
 	if s.ln, err = listen(addr, &s.cfg); err != nil {
 		return nil, err
