@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"millrace/diskio"
 )
 
 // abortedTxn is a transaction that was aborted: a read_committed reader drops
@@ -99,6 +101,56 @@ func (x *abortedIndex) trim(start int64) {
 		l = slices.Clone(l) // lets go of the front's memory
 	}
 	x.list.Store(&l)
+}
+
+// remove forgets transactions of which nothing is left, wherever they lie.
+func (x *abortedIndex) remove(spent []diskio.AbortedRange) {
+	gone := make(map[int64]bool, len(spent))
+	for _, a := range spent {
+		gone[a.Last] = true
+	}
+	l := slices.DeleteFunc(slices.Clone(x.all()), func(a abortedTxn) bool { return gone[a.last] })
+	x.list.Store(&l)
+}
+
+// forgetAborted takes transactions of which compaction has left nothing out of
+// the index and its files.
+func (p *partition) forgetAborted(spent []diskio.AbortedRange) error {
+	if len(spent) == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	p.txns.aborted.remove(spent)
+	list := p.txns.aborted.all()
+	p.mu.Unlock()
+	p.snapMu.Lock()
+	defer p.snapMu.Unlock()
+	bases, err := p.segmentBases()
+	if err != nil {
+		return err
+	}
+	for i, base := range bases {
+		end := p.abortedSaved // beyond it nothing is in files yet
+		if i+1 < len(bases) {
+			end = min(end, bases[i+1])
+		}
+		var text []byte
+		for _, a := range list {
+			if a.last >= base && a.last < end {
+				text = a.append(text)
+			}
+		}
+		dir := p.b.dir.file(p.name)
+		if len(text) > 0 {
+			err = p.b.dir.write(dir, abortedName(base), text)
+		} else if err = p.b.fs.Remove(dir + "/" + abortedName(base)); errors.Is(err, os.ErrNotExist) {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // overlapping calls f for every entry that has records in [from, to).

@@ -220,6 +220,10 @@ func (c *cleaner) compact(p *partition) {
 			return
 		}
 		c.done[p] = r.To
+		if err := p.forgetAborted(r.Spent); err != nil {
+			// It is not lost: the next compaction finds the same.
+			c.b.log.Error("writing a transaction index anew", "partition", p.name, "err", err)
+		}
 		if r.Written > 0 {
 			c.b.log.Info("compacted", "partition", p.name, "to", r.To, "segments", r.Segments,
 				"bytes", r.BytesBefore, "left", r.BytesAfter, "records", r.RecordsBefore, "kept", r.RecordsAfter,

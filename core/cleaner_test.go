@@ -138,3 +138,57 @@ func TestOffsetsTopicStopsGrowing(t *testing.T) {
 	_, err = os.Stat(filepath.Join(cfg.DataDir, string(diskio.CleanerOffsets)))
 	require.NoError(t, err)
 }
+
+// TestAbortedTransactionsAreForgotten: when compaction has taken out the records
+// of an aborted transaction and, after the horizon, its marker, neither memory nor
+// files speak of it any more; of one that still has its marker they do.
+func TestAbortedTransactionsAreForgotten(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Cleaner.Backoff = time.Hour // the test compacts
+	b := start(t, cfg)
+	p := dial(t, b)
+	createTopic(t, p, "t", 1, "cleanup.policy", "compact", "segment.bytes", "2048", "delete.retention.ms", "0")
+	abort := func(id string) {
+		pid, epoch := initTxn(p, id)
+		mustAdd(p, id, pid, epoch, "t", 0)
+		require.Zero(t, produceTxn(p, 9, id, pid, epoch, 0, "t", 0, "dropped"))
+		require.Zero(t, endTransaction(p, id, pid, epoch, false))
+		// The producer goes on, so that nothing of this one tells where it stands.
+		mustAdd(p, id, pid, epoch, "t", 0)
+		require.Zero(t, produceTxn(p, 9, id, pid, epoch, 1, "t", 0, "kept"))
+		require.Zero(t, endTransaction(p, id, pid, epoch, true))
+	}
+	fill := func() {
+		for range 40 {
+			mustProduce(p, "t", 0, strings.Repeat("x", 100))
+		}
+	}
+	abort("one")
+	fill()
+	part := partitionAt(b, "t", 0)
+	require.NoError(t, part.snapshotNow())
+	require.Len(t, part.txns.aborted.all(), 1)
+	dir := filepath.Join(cfg.DataDir, "t-0", "*.txnindex")
+	files := func() int {
+		got, err := filepath.Glob(dir)
+		require.NoError(t, err)
+		return len(got)
+	}
+	require.Equal(t, 1, files())
+	c := &cleaner{b: b, ctx: t.Context(), done: map[*partition]int64{}, rest: map[*partition]time.Time{}}
+	c.compact(part)
+	require.Len(t, part.txns.aborted.all(), 1, "a reader may still be among the records")
+	abort("two")
+	fill()
+	c.compact(part)
+	c.compact(part)
+	fill()
+	c.compact(part)
+	require.Empty(t, part.txns.aborted.all())
+	require.Zero(t, files())
+	require.NoError(t, part.snapshotNow())
+	require.NotContains(t, committed(p, "t", 0, 1<<20), "dropped")
+	stop(t, b)
+	b = start(t, cfg)
+	require.Empty(t, partitionAt(b, "t", 0).txns.aborted.all())
+}

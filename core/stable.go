@@ -78,8 +78,16 @@ func (x *transactions) settle(visible int64) {
 }
 
 // stable is the last stable offset: below it every transaction is decided. high
-// is the high watermark, loaded before.
-func (p *partition) stable(high int64) int64 { return min(high, p.txns.unstable.Load()) }
+// is the high watermark, loaded before. DeleteRecords and retention stop at the
+// high watermark and not here, as in Kafka: where they have taken the beginning of
+// an open transaction, it begins at the log start.
+func (p *partition) stable(high int64) int64 {
+	first := p.txns.unstable.Load()
+	if first < high {
+		first = max(first, p.log.Start())
+	}
+	return min(high, first)
+}
 
 // bound is the offset below which a reader sees, given the high watermark.
 func (p *partition) bound(committed bool, high int64) int64 {

@@ -357,3 +357,29 @@ func loseAborted(t *testing.T, fs diskio.FS) {
 		}
 	}
 }
+
+// TestLogStartPassesAnOpenTransaction: DeleteRecords stops at the high watermark,
+// as in Kafka; a transaction whose beginning it has taken begins at the log start.
+func TestLogStartPassesAnOpenTransaction(t *testing.T) {
+	b := start(t, onMemory(t, diskio.NewMem(), diskio.SyncPageCache))
+	p := dial(t, b)
+	createTopic(t, p, "t", 1)
+	id, epoch := initTxn(p, "tx")
+	mustAdd(p, "tx", id, epoch, "t", 0)
+	require.Zero(t, produceTxn(p, 9, "tx", id, epoch, 0, "t", 0, "a", "b", "c"))
+	require.Empty(t, committed(p, "t", 0, 1<<20))
+	start, code := partitionAt(b, "t", 0).deleteTo(2)
+	require.Zero(t, code)
+	require.Equal(t, int64(2), start)
+	req := fetchRequest("t", 0, 2)
+	req.IsolationLevel = 1
+	got := ask[*kmsg.FetchResponse](p, 12, req).Topics[0].Partitions[0]
+	require.Zero(t, got.ErrorCode)
+	require.Equal(t, int64(2), got.LastStableOffset)
+	require.Equal(t, int64(2), got.LogStartOffset)
+	require.Empty(t, got.RecordBatches)
+	require.Zero(t, endTransaction(p, "tx", id, epoch, true))
+	require.Contains(t, committed(p, "t", 2, 1<<20), "c")
+	_, code = partitionAt(b, "t", 0).deleteTo(5)
+	require.Equal(t, kerr.OffsetOutOfRange.Code, code)
+}

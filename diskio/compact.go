@@ -53,6 +53,9 @@ type Compaction struct {
 	BytesAfter    int64
 	RecordsBefore int64
 	RecordsAfter  int64
+	// Spent is those of CompactOptions.Aborted of which neither a record nor the
+	// marker is left: no reader has to be told of them any more.
+	Spent []AbortedRange
 }
 
 // keySize is the most memory that a key takes in the map: 24 bytes, half of the
@@ -164,7 +167,8 @@ func (l *Log) Compact(ctx context.Context, o CompactOptions) (c Compaction, err 
 		return c, err
 	}
 	defer func() { releaseAll(segs) }()
-	p := &compactor{l: l, o: o, ctx: ctx, open: map[int64]bool{}, aborted: map[int64][]AbortedRange{}}
+	p := &compactor{l: l, o: o, ctx: ctx, open: map[int64]bool{}, aborted: map[int64][]AbortedRange{}, markers: map[int64]bool{}}
+	first := segs[0].base
 	for _, a := range o.Aborted {
 		p.aborted[a.Producer] = append(p.aborted[a.Producer], a)
 	}
@@ -180,6 +184,11 @@ func (l *Log) Compact(ctx context.Context, o CompactOptions) (c Compaction, err 
 		segs = segs[n:]
 	}
 	c.To, c.More = max(p.end, o.From), p.full
+	for _, a := range o.Aborted {
+		if a.Last >= first && a.Last < p.end && !p.markers[a.Last] {
+			c.Spent = append(c.Spent, a)
+		}
+	}
 	return c, nil
 }
 
@@ -195,8 +204,10 @@ type compactor struct {
 	buf     []byte            // a batch as it was
 	out     []byte            // a batch as it stays
 
-	// Of the copying pass: producers with records since their last marker.
-	open map[int64]bool
+	// Of the copying pass: producers with records since their last marker, and
+	// the markers of aborted transactions that stay.
+	open    map[int64]bool
+	markers map[int64]bool
 }
 
 // isAborted says whether a batch belongs to a transaction that was aborted.
@@ -357,14 +368,17 @@ func (p *compactor) judge(h header, b batching.Batch) verdict {
 		switch {
 		case b.Count() == 0:
 			return emptyBatch
-		case err != nil || !isMarker || open || p.ends(b):
+		case err != nil || !isMarker || open:
+			p.markers[b.BaseOffset()] = true
 			return copyBatch
 		}
-		if horizon, ok := b.DeleteHorizon(); ok {
-			if p.o.Now.UnixMilli() < horizon {
-				return copyBatch
-			}
+		horizon, ok := b.DeleteHorizon()
+		if ok && p.o.Now.UnixMilli() >= horizon {
 			return emptyBatch
+		}
+		p.markers[b.BaseOffset()] = true
+		if ok {
+			return copyBatch
 		}
 		return markHorizon
 	}
@@ -375,16 +389,6 @@ func (p *compactor) judge(h header, b batching.Batch) verdict {
 		}
 	}
 	return filterBatch
-}
-
-// ends says whether the marker ends a transaction that readers are still told
-// of as aborted: they drop the producer's records until they see it.
-func (p *compactor) ends(b batching.Batch) bool {
-	list := p.aborted[b.ProducerID()]
-	_, ok := slices.BinarySearchFunc(list, b.BaseOffset(), func(a AbortedRange, offset int64) int {
-		return int(min(max(a.Last-offset, -1), 1))
-	})
-	return ok
 }
 
 // stays says whether a record of a batch below end does.
