@@ -177,7 +177,7 @@ func newRun(s Spec) (*run, error) {
 	// Two runs over one topic must differ, also with the same seed.
 	r.id = rand.Uint32()
 	var err error
-	if r.pool, err = newPool(s.Payload, s.Seed); err != nil {
+	if r.pool, err = newPool(s.values(), s.Seed); err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
 	if r.keys, err = newKeySet(s.Keys, s.Topics[0].Partitions); err != nil {

@@ -92,7 +92,7 @@ const previewRecords = 10_000
 // Foresee is the preview of a spec. It takes the time of making the payload.
 func Foresee(s Spec) (Preview, error) {
 	s = s.filled()
-	pool, err := newPool(s.Payload, s.Seed)
+	pool, err := newPool(s.values(), s.Seed)
 	if err != nil {
 		return Preview{}, err
 	}

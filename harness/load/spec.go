@@ -113,7 +113,8 @@ type Payload struct {
 	// Headers of each record, and the bytes of each one's value. Their keys are
 	// h0, h1, …
 	Headers, HeaderBytes int
-	// PoolBytes bounds the pool. 0: 32 MiB.
+	// PoolBytes bounds the pool. 0: 32 MiB; with the lean client and no keys 8 MiB,
+	// or 16 batches.
 	PoolBytes int64
 }
 
