@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/batching"
 )
 
 // TestConsumerGroupsLikeKafka asks what Apache Kafka 4.1.0 was asked when
@@ -24,6 +26,7 @@ func TestConsumerGroupsLikeKafka(t *testing.T) {
 	const file = "testdata/consumer_groups.kafka"
 	if addr := os.Getenv("KAFKA"); addr != "" {
 		require.NoError(t, os.WriteFile(file, []byte(consumerGroupScript(dialAddr(t, addr))), 0o644))
+		recordConsumerGroups(dialAddr(t, addr), "group/testdata/consumer_records.kafka")
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err)
@@ -338,4 +341,40 @@ func (s *groupScript) await(group, member string, epoch func() int32, until func
 			return resp
 		}
 	}
+}
+
+// recordConsumerGroups has Kafka write records of every type for a group, and puts
+// them into a file: key and value in hex.
+func recordConsumerGroups(p *peer, file string) {
+	s := &groupScript{peer: p, suffix: fmt.Sprintf("-%x", time.Now().UnixNano()), topics: map[[16]byte]string{}}
+	s.create("t", 4)
+	c := &classic{group: "kept", topics: []string{"t"}}
+	s.join(c)
+	s.sync(c, kmsg.ConsumerMemberAssignmentTopic{Topic: s.name("t"), Partitions: []int32{0, 1, 2, 3}})
+	s.beat(1, "kept", "a", 0, s.joining("t"), instance("i"), func(r *kmsg.ConsumerGroupHeartbeatRequest) {
+		r.RackID, r.ServerAssignor = kmsg.StringPtr("r"), kmsg.StringPtr("range")
+	})
+	s.beat(1, "kept", "b", 0, s.joining(), func(r *kmsg.ConsumerGroupHeartbeatRequest) { r.SubscribedTopicRegex = kmsg.StringPtr(s.name("t")) })
+	s.await("kept", "b", func() int32 { return 3 }, func(r *kmsg.ConsumerGroupHeartbeatResponse) bool { return r.MemberEpoch > 3 })
+	s.join(c)
+	s.sync(c)
+	s.commit(9, "kept", c.member, c.generation)
+	s.beat(1, "gone", "a", 0, s.joining("t"))
+	s.beat(1, "gone", "a", -1)
+	s.delete("gone")
+	var out strings.Builder
+	for partition := range int32(3) {
+		for batch := fetchOne(p, offsetsTopic, partition, 0).RecordBatches; len(batch) > 0; {
+			v, err := batching.View(batch)
+			require.NoError(p.t, err)
+			for r, err := range v.Records(0) {
+				require.NoError(p.t, err)
+				if !v.IsControl() && strings.Contains(string(r.Key), s.suffix) {
+					out.WriteString(strings.TrimSpace(fmt.Sprintf("%x %x", r.Key, r.Value)) + "\n")
+				}
+			}
+			batch = batch[v.Size():]
+		}
+	}
+	require.NoError(p.t, os.WriteFile(file, []byte(out.String()), 0o644))
 }

@@ -107,7 +107,13 @@ func groupSeeds() []kmsg.Request {
 	fetch := kmsg.NewPtrOffsetFetchRequest()
 	fetch.Group, fetch.Topics = "g", []kmsg.OffsetFetchRequestTopic{{Topic: "t", Partitions: []int32{0, -1}}}
 	fetch.Groups = []kmsg.OffsetFetchRequestGroup{{Group: "g"}, {Group: "h", Topics: []kmsg.OffsetFetchRequestGroupTopic{{Topic: "t", Partitions: []int32{0}}}}}
-	return []kmsg.Request{join, syncRequest("g", joined), beat, leave, fetch, commitRequest("g", [16]byte{}, 1)}
+	consumer := consumerJoin("c", "m", "t")
+	consumer.InstanceID, consumer.SubscribedTopicRegex = kmsg.StringPtr("i"), kmsg.StringPtr("t.*")
+	on := consumerJoin("c", "m", "t", "u")
+	on.MemberEpoch, on.Topics = 1, []kmsg.ConsumerGroupHeartbeatRequestTopic{{Partitions: []int32{0, -1}}}
+	gone := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	gone.Group, gone.MemberID, gone.MemberEpoch = "g", "m", -1
+	return []kmsg.Request{consumer, on, gone, join, syncRequest("g", joined), beat, leave, fetch, commitRequest("g", [16]byte{}, 1)}
 }
 
 // sendRaw sends one request and then, on the same connection, one that is

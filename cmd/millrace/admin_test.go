@@ -107,6 +107,7 @@ func TestAdministration(t *testing.T) {
 	require.Contains(t, described.Detail, lagRow{Topic: "events", Partition: 1, Committed: 3, End: 5, Lag: 2})
 	require.Contains(t, ok("group delete billing"), "billing")
 	fails("group delete billing", results.ExitError, "GROUP_ID_NOT_FOUND")
+	describesConsumerGroup(t, b.Addr(), ok)
 
 	require.Contains(t, ok("topic delete events"), "events")
 	fails("topic delete events", results.ExitError, "UNKNOWN_TOPIC_OR_PARTITION")
@@ -128,4 +129,27 @@ func TestAdminHelpHasExamples(t *testing.T) {
 			}
 		}
 	}
+}
+
+// describesConsumerGroup: a group whose partitions the broker assigns is shown as
+// any other.
+func describesConsumerGroup(t *testing.T, addr string, ok func(string) string) {
+	ctx := t.Context()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumerGroup("fresh"), kgo.ConsumeTopics("events"), kgo.ClientID("reader"),
+		kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit())
+	require.NoError(t, err)
+	for read := 0; read < 5; {
+		fetches := cl.PollFetches(ctx)
+		require.NoError(t, fetches.Err())
+		read += fetches.NumRecords()
+	}
+	shown := ok("group describe fresh")
+	require.Contains(t, shown, "Stable, members 1, lag 5")
+	require.Regexp(t, `events\s+1\s+-1\s+5\s+5\s+reader /127.0.0.1`, shown)
+	require.NoError(t, cl.CommitUncommittedOffsets(ctx))
+	cl.Close()
+	shown = ok("group describe fresh")
+	require.Contains(t, shown, "Empty, members 0, lag 0")
+	require.Regexp(t, `events\s+1\s+5\s+5\s+0`, shown)
+	require.Contains(t, ok("group delete fresh"), "fresh")
 }

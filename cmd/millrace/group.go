@@ -60,29 +60,12 @@ func groupDescribeCmd(f *adminFlags) *cobra.Command {
 		Example: "  millrace group describe billing",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.admin(cmd, func(ctx context.Context, a *kadm.Client) error {
-				got, err := a.Lag(ctx, args[0])
+				out, err := describeGroup(ctx, a, args[0])
 				if err != nil {
 					return err
 				}
-				g := got[args[0]]
-				if err := g.Error(); err != nil {
-					return told(args[0], err, "")
-				}
-				out := struct {
-					Group    string   `json:"group"`
-					State    string   `json:"state"`
-					Protocol string   `json:"protocol"`
-					Members  int      `json:"members"`
-					Lag      int64    `json:"lag"`
-					Detail   []lagRow `json:"detail"`
-				}{g.Group, g.State, g.Protocol, len(g.Members), g.Lag.Total(), []lagRow{}}
 				rows := [][]string{{"TOPIC", "PARTITION", "COMMITTED", "END", "LAG", "MEMBER"}}
-				for _, l := range g.Lag.Sorted() {
-					r := lagRow{l.Topic, l.Partition, l.Commit.At, l.End.Offset, l.Lag, ""}
-					if l.Member != nil {
-						r.Member = l.Member.ClientID + " " + l.Member.ClientHost
-					}
-					out.Detail = append(out.Detail, r)
+				for _, r := range out.Detail {
 					rows = append(rows, []string{r.Topic, fmt.Sprint(r.Partition), fmt.Sprint(r.Committed), fmt.Sprint(r.End), fmt.Sprint(r.Lag), r.Member})
 				}
 				if !f.json {

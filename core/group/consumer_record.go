@@ -18,7 +18,7 @@ import (
 //	topics          4  group                        (no longer written by Kafka since 4.1: passed over)
 //	member          5  group · member       value  instance? · rack? · clientId · clientHost · topics [string] ·
 //	                                               regex? · rebalanceTimeout int32 · assignor? · [0] classic
-//	                                               classic: present int8 · sessionTimeout int32 · [ name · metadata bytes ]
+//	                                               classic: present uvarint (0: null) · sessionTimeout int32 · [ name · metadata bytes ]
 //	target epoch    6  group                value  assignmentEpoch int32
 //	target          7  group · member       value  partitions
 //	current         8  group · member       value  epoch int32 · previous int32 · state int8 · partitions · partitions
@@ -112,7 +112,7 @@ func memberRecord(m *subscriber) Record {
 		}
 		v = appendTag0(v, endTags(f))
 	} else {
-		v = endTags(v)
+		v = appendTag0(v, []byte{0}) // Kafka writes this null, though it is the default
 	}
 	return Record{Key: memberKey(keyMember, m.c.g.id, m.id), Value: v}
 }
@@ -290,6 +290,7 @@ func (s *shard) foldConsumer(kind int16, of string, f *fields) func(*consumerGro
 		return func(c *consumerGroup) { c.epoch, c.hash = epoch, hash }
 	case keyTargetEpoch:
 		assigned := f.Int32()
+		f.tags(nil)
 		return func(c *consumerGroup) { c.assigned = assigned }
 	case keyMember:
 		var m subscriber
@@ -305,10 +306,12 @@ func (s *shard) foldConsumer(kind int16, of string, f *fields) func(*consumerGro
 		}
 	case keyTarget:
 		set := f.partitions()
+		f.tags(nil)
 		return func(c *consumerGroup) { s.loadSubscriber(c, of, func(m *subscriber) { m.target = set }) }
 	case keyCurrent:
 		epoch, previous, state := f.Int32(), f.Int32(), memberState(f.Int8())
 		owned, revoking := f.partitions(), f.partitions()
+		f.tags(nil)
 		if state < memberStable || state > memberWaiting {
 			state = memberUnknown
 		}
@@ -321,6 +324,7 @@ func (s *shard) foldConsumer(kind int16, of string, f *fields) func(*consumerGro
 		e := &expression{topics: normalTexts(f.texts())}
 		f.Int64()
 		e.resolved = max(f.Int64(), 1)
+		f.tags(nil)
 		e.re, _ = compile(of)
 		return func(c *consumerGroup) {
 			s.unloadConsumer(c.g, keyRegex, of)
@@ -332,7 +336,7 @@ func (s *shard) foldConsumer(kind int16, of string, f *fields) func(*consumerGro
 }
 
 func (f *fields) classicSide() *classicSide {
-	if f.Int8() < 0 {
+	if f.Uvarint() == 0 {
 		return nil
 	}
 	c := &classicSide{session: time.Duration(f.Int32()) * time.Millisecond}
@@ -398,6 +402,7 @@ func (s *shard) loadedConsumer(c *consumerGroup) {
 	ms := c.sorted()
 	slices.SortStableFunc(ms, func(a, b *subscriber) int { return int(b.epoch) - int(a.epoch) })
 	for _, m := range ms {
+		c.epoch = max(c.epoch, c.assigned, m.epoch) // a log may have lost the group's
 		if m.instance != nil && c.static[*m.instance] == nil {
 			c.static[*m.instance] = m
 		}
@@ -410,6 +415,8 @@ func (s *shard) loadedConsumer(c *consumerGroup) {
 			s.timers.set(&m.rebalanceTimer, s.now.Add(m.rebalance))
 		}
 	}
+	c.epoch = max(c.epoch, c.assigned)
+	s.dropUnused(c)
 }
 
 func normalTexts(texts []string) []string {

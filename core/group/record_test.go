@@ -145,6 +145,9 @@ func FuzzLoad(f *testing.F) {
 	sub := kmsg.ConsumerMemberMetadata{Topics: []string{"t"}}
 	v.Members = []kmsg.GroupMetadataValueMember{{MemberID: "m", SessionTimeoutMillis: 1000, Subscription: sub.AppendTo(nil)}}
 	f.Add(groupKey("g"), v.AppendTo(nil))
+	for _, r := range sampleConsumer().records() {
+		f.Add(r.Key, r.Value)
+	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		cfg := Defaults()
 		s := newShard(&cfg, cfg.budget(), func() string { return "x" })
@@ -153,6 +156,14 @@ func FuzzLoad(f *testing.F) {
 		s.loaded(now)
 		for _, g := range s.sorted() {
 			checkGroup(t, g)
+			if c := g.consumer; c != nil {
+				for _, m := range c.sorted() {
+					beat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+					beat.Version, beat.Group, beat.MemberID, beat.MemberEpoch, beat.InstanceID = 1, g.id, m.id, m.epoch, m.instance
+					s.step(now, &Request{Body: beat})
+					s.leaveConsumers(c, []kmsg.LeaveGroupRequestMember{{MemberID: m.id}})
+				}
+			}
 			for _, m := range g.members {
 				join := kmsg.NewPtrJoinGroupRequest()
 				join.Version, join.Group, join.MemberID, join.ProtocolType = 3, g.id, m.id, g.protocolType
