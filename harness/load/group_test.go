@@ -62,7 +62,17 @@ func clean(t *testing.T, res *load.Result, acked int64) {
 // same offset.
 func TestGroupMembersComeAndGo(t *testing.T) {
 	t.Parallel()
+	for _, protocol := range []string{load.Classic, load.ServerSide} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			comeAndGo(t, protocol)
+		})
+	}
+}
+
+func comeAndGo(t *testing.T, protocol string) {
 	s := groupSpec(broker(t, "in"))
+	s.Consumers.Protocol = protocol
 	s.Phases[0].Len = 2 * time.Second
 	s.Timeline = []load.Action{
 		{At: 300 * time.Millisecond, Do: load.Join, Count: 2},
@@ -156,4 +166,24 @@ func TestTransform(t *testing.T) {
 	s.Consumers.Committed = false
 	_, err = load.Run(context.Background(), s)
 	require.ErrorContains(t, err, "committed records only")
+}
+
+// TestHeaders: both clients send the headers that are asked for.
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	for _, client := range load.Clients() {
+		s := groupSpec(broker(t, "in"))
+		s.Client, s.Consumers, s.Producers.Idempotent = client, load.Consumers{}, false
+		s.Phases[0].Len = 100 * time.Millisecond
+		res, err := load.Run(context.Background(), s)
+		require.NoError(t, err)
+		clean(t, res, 200)
+		cl, err := kgo.NewClient(kgo.SeedBrokers(s.Brokers...), kgo.ConsumeTopics("in"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		require.NoError(t, err)
+		defer cl.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		rec := cl.PollFetches(ctx).Records()[0]
+		require.Equal(t, []kgo.RecordHeader{{Key: "h0", Value: []byte("abcdefgh")}, {Key: "h1", Value: []byte("bcdefghi")}}, rec.Headers[:2], client)
+	}
 }

@@ -88,7 +88,11 @@ type gather struct {
 func (leanClient) producer(ctx context.Context, r *run, index int) (producer, error) {
 	codec := leanCodecs[r.spec.Producers.Compression]
 	r.templatesOnce.Do(func() {
-		r.templates, r.templatesErr = newTemplates(r.pool, r.keys, codec, r.spec.Producers.BatchBytes, r.spec.Seed)
+		var headers []batching.Header
+		for i := range r.spec.Payload.Headers {
+			headers = append(headers, batching.Header{Key: []byte(headerKey(i)), Value: headerValue(i, r.spec.Payload.HeaderBytes)})
+		}
+		r.templates, r.templatesErr = newTemplates(r.pool, r.keys, codec, r.spec.Producers.BatchBytes, r.spec.Seed, headers...)
 	})
 	if r.templatesErr != nil {
 		return nil, fmt.Errorf("load: making batches: %w", r.templatesErr)

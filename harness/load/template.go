@@ -47,10 +47,10 @@ var leanCodecs = map[string]batching.Codec{
 }
 
 // newTemplates makes batches of at most size bytes before compression from the
-// pool's values, each once. With keys the records are sorted to partitions as
+// pool's values, each once, with the headers. With keys the records are sorted to partitions as
 // they would be by clients, so that the templates, sent in turn, load the
 // partitions as the keys do.
-func newTemplates(p *pool, keys *keySet, codec batching.Codec, size int, seed uint64) ([]*template, error) {
+func newTemplates(p *pool, keys *keySet, codec batching.Codec, size int, seed uint64, headers ...batching.Header) ([]*template, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x74656d706c617465)) // "template"
 	open := map[int]*maker{}
 	var out []*template
@@ -77,12 +77,12 @@ func newTemplates(p *pool, keys *keySet, codec batching.Codec, size int, seed ui
 			open[part] = m
 		}
 		v := p.value(i)
-		if m.b.Count() > 0 && m.b.Len()+m.b.RecordSize(0, key, v, nil) > size {
+		if m.b.Count() > 0 && m.b.Len()+m.b.RecordSize(0, key, v, headers) > size {
 			if err := finish(part, m); err != nil {
 				return nil, err
 			}
 		}
-		if err := m.add(key, v); err != nil {
+		if err := m.add(key, v, headers); err != nil {
 			return nil, fmt.Errorf("value %d of %d bytes: %w", i, len(v), err)
 		}
 		total += len(v)
@@ -122,8 +122,8 @@ type maker struct {
 	ends  []int32
 }
 
-func (m *maker) add(key, value []byte) error {
-	if err := m.b.Append(0, key, value, nil); err != nil {
+func (m *maker) add(key, value []byte, headers []batching.Header) error {
+	if err := m.b.Append(0, key, value, headers); err != nil {
 		return err
 	}
 	m.sum = addContent(m.sum, key, value)
