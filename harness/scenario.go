@@ -202,7 +202,7 @@ func (s *Scenario) fields() section {
 			{"records", "true: the lean client decodes every record, as kgo always does; false: batches only", toggle(&co.Records)},
 			{"protocol", "how members come by their partitions: direct: dealt out for good; classic: the group protocol; consumer: the group protocol of KIP-848", word(&co.Protocol, load.Protocols(), nil)},
 			{"isolation.level", "read_committed leaves out what was aborted; default where there are transactions", word(&co.Isolation, []string{"read_uncommitted", "read_committed"}, nil)},
-			{"session.timeout", "how long a group waits for a silent member", span(&co.SessionTimeout, 100*time.Millisecond, 30*time.Minute)},
+			{"session.timeout", "how long a group waits for a silent member; with protocol consumer the broker decides (group.consumer.session.timeout.ms)", span(&co.SessionTimeout, 100*time.Millisecond, 30*time.Minute)},
 			{"commit.interval", "how often members commit", span(&co.CommitInterval, 10*time.Millisecond, time.Hour)},
 		}},
 		{"transform", "consume-transform-produce, exactly once: workers read the topics as a group and write each record to an output, in transactions that carry their offsets; the consumers then read the outputs", section{

@@ -19,7 +19,9 @@ import (
 // broker is our own, in this process.
 func broker(t *testing.T, topics ...string) string {
 	cfg := core.Defaults()
-	require.NoError(t, core.Knobs(&cfg).Apply(map[string]string{"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "100"}))
+	require.NoError(t, core.Knobs(&cfg).Apply(map[string]string{"group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "100",
+		"group.consumer.session.timeout.ms": "1s", "group.consumer.min.session.timeout.ms": "1s",
+		"group.consumer.heartbeat.interval.ms": "100ms", "group.consumer.min.heartbeat.interval.ms": "100ms"}))
 	cfg.Listen, cfg.DataDir = "127.0.0.1:0", t.TempDir()
 	cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	b, err := core.Start(context.Background(), cfg)
