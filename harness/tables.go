@@ -53,7 +53,11 @@ func CompareSummary(w io.Writer, c *results.Comparison) {
 	}
 	switch {
 	case len(c.NoiseFloor) > 0:
-		bullet(w, "", "The host's noise floor, "+c.Alternatives[0].Name+" against itself: "+floors(c)+".")
+		text := "The host's noise floor, " + c.Alternatives[0].Name + " against itself: " + floors(c) + "."
+		if r, ok := c.Resolution("throughput"); ok {
+			text += fmt.Sprintf(" With this noise so many rounds can show a difference in throughput of about %s %% and more.", results.FormatNumber(math.Round(r*1000)/10))
+		}
+		bullet(w, "", text)
 	case !c.Stored:
 		bullet(w, "", "The host's noise floor was not measured (--aa).")
 	}

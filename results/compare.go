@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gonum.org/v1/gonum/stat/distuv"
 )
 
 // CompareFile holds a Comparison in its own directory, beside the rounds' run
@@ -302,6 +304,34 @@ func (c *Comparison) applyFloor(again *Alternative) {
 		}
 		m.Ratio.Different = false // by definition
 	}
+}
+
+// Resolution is about how large a difference of the metric must be to be found
+// four times of five in so many rounds, by the noise of the first alternative
+// against itself: (t for 95 % + t for 80 %) standard errors of the mean of the
+// rounds' log ratios. ok is false where the noise was not measured.
+func (c *Comparison) Resolution(metric string) (share float64, ok bool) {
+	for i := range c.Alternatives {
+		a := &c.Alternatives[i]
+		base, again := c.Alternatives[0].Metrics[metric].Values, a.Metrics[metric].Values
+		n := len(base)
+		if i == 0 || !c.IsAgain(a) || n < minRounds || len(again) != n {
+			continue
+		}
+		var logs []float64
+		for k := range base {
+			if base[k] > 0 && again[k] > 0 {
+				logs = append(logs, math.Log(again[k]/base[k]))
+			}
+		}
+		if len(logs) < minRounds {
+			return 0, false
+		}
+		_, sd := meanSD(logs)
+		t := distuv.StudentsT{Sigma: 1, Nu: float64(len(logs) - 1)}
+		return math.Expm1((t.Quantile(0.975) + t.Quantile(0.8)) * sd / math.Sqrt(float64(len(logs)))), true
+	}
+	return 0, false
 }
 
 // Kept is how many rounds counted.
