@@ -152,7 +152,7 @@ func TestFetchLargerThanItsQuota(t *testing.T) {
 func TestRequestQuota(t *testing.T) {
 	_, p := quotaBroker(t)
 	require.Zero(t, setQuota(p, 1, map[string]*string{"user": kmsg.StringPtr(anonymous)}, "request_percentage", 0.000001))
-	require.Positive(t, ask[*kmsg.MetadataResponse](p, 12, kmsg.NewPtrMetadataRequest()).ThrottleMillis)
+	require.Positive(t, ask[*kmsg.DescribeClusterResponse](p, 1, kmsg.NewPtrDescribeClusterRequest()).ThrottleMillis)
 	resp := ask[*kmsg.ProduceResponse](p, 9, produceRequest("t", 0, -1, oneBatch(t, batching.Options{}, "a")))
 	require.Positive(t, resp.ThrottleMillis)
 	require.Positive(t, ask[*kmsg.FetchResponse](p, 12, fetchRequest("t", 0, 0)).ThrottleMillis)
