@@ -147,6 +147,9 @@ func (m *Image) Feature(name string) (level int16, ok bool) {
 // GroupConfigs are the settings given to a group, Kafka's names; nil: none.
 func (m *Image) GroupConfigs(group string) map[string]string { return m.groups[group] }
 
+// GroupsConfigured lists the groups that have settings of their own, by name.
+func (m *Image) GroupsConfigured() []string { return slices.Sorted(maps.Keys(m.groups)) }
+
 // ConfiguredGroups counts the groups that have settings of their own.
 func (m *Image) ConfiguredGroups() int { return len(m.groups) }
 
