@@ -50,6 +50,9 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) (code int) {
+	if code, is := runCopier(); is {
+		return code
+	}
 	defer dismiss()
 	if err := enrol(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
