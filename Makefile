@@ -2,7 +2,7 @@
 # does all of its own set-up.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: oracle help build run test test-race test-clients peers bench bench-compare bench-paths compare profile limits dash lint fuzz clean
+.PHONY: oracle help build run test test-race test-clients peers bench bench-groups bench-compare bench-paths compare profile limits dash lint fuzz clean
 
 SCENARIO ?= quickstart
 KNOB     ?= read.path=sendfile,copy,mmap
@@ -69,6 +69,10 @@ oracle: need-go ## ask Apache Kafka again what it answers (from Maven Central; K
 
 bench: need-go ## micro and path benchmarks, some minutes (BENCH=regexp TIME=100ms)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(TIME) $(BENCHPKG)
+
+bench-groups: need-go ## groups: settling of 10 and 100 members, a thousand groups that commit
+	go test -run '^$$' -bench 'Settle' -benchtime 5x ./core
+	go test -run '^$$' -bench 'ThousandGroups|ConsumerProtocolSettle' -benchtime 5x ./core/clients
 
 bench-compare: need-go ## benchmarks of the working tree against BASE=revision (BENCH= COUNT=8)
 	@BENCH='$(if $(filter .,$(BENCH)),Path,$(BENCH))' COUNT='$(COUNT)' TIME='$(TIME)' .ci/bench-compare '$(BASE)'

@@ -2,10 +2,13 @@ package core
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/diskio"
 )
 
 // consumerJoin is the first heartbeat of a member.
@@ -151,4 +154,68 @@ func TestGroupConfigs(t *testing.T) {
 	code, text = alter("g", "consumer.heartbeat.interval.ms", nil, kmsg.IncrementalAlterConfigOpDelete)
 	require.Zero(t, code, text)
 	require.Equal(t, int32(5000), every(1))
+}
+
+// TestConsumerGroupsOutlivePowerLoss: with the group policy a member goes on in its
+// epoch after a power cut, knowing nothing of it; one that had moved on and was not
+// told is where it was told to be.
+func TestConsumerGroupsOutlivePowerLoss(t *testing.T) {
+	fs := diskio.NewMem()
+	b := start(t, onMemory(t, fs, diskio.SyncGroup))
+	p := dial(t, b)
+	createTopic(t, p, "events", 4)
+	findGroup(p, "g")
+	beat := func(p *peer, req *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHeartbeatResponse {
+		t.Helper()
+		got := ask[*kmsg.ConsumerGroupHeartbeatResponse](p, 1, req)
+		require.Zero(t, got.ErrorCode, deref(got.ErrorMessage))
+		return got
+	}
+	describe := func(p *peer) []kmsg.ConsumerGroupDescribeResponseGroup {
+		t.Helper()
+		req := kmsg.NewPtrConsumerGroupDescribeRequest()
+		req.Groups = []string{"g"}
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			got := ask[*kmsg.ConsumerGroupDescribeResponse](p, 1, req).Groups
+			if got[0].ErrorCode != kerr.CoordinatorLoadInProgress.Code || time.Now().After(end) {
+				return got
+			}
+		}
+	}
+	on := func(member string, epoch int32) *kmsg.ConsumerGroupHeartbeatRequest {
+		req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch = "g", member, epoch
+		return req
+	}
+	beat(p, consumerJoin("g", "a", "events"))
+	beat(p, consumerJoin("g", "b", "events"))
+	told := beat(p, on("a", 1))
+	crashed := dial(t, start(t, onMemory(t, fs.CrashClone(diskio.Crash{Seed: 1}), diskio.SyncGroup)))
+	require.Equal(t, describe(p), describe(crashed))
+	require.Equal(t, "Reconciling", describe(crashed)[0].State)
+
+	// a is still asked for what it has not given up, and then b gets it.
+	require.Equal(t, int32(1), beat(crashed, on("a", 1)).MemberEpoch)
+	require.Nil(t, beat(crashed, on("b", 2)).Assignment)
+	given := on("a", 1)
+	given.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	for _, rt := range told.Assignment.Topics {
+		given.Topics = append(given.Topics, kmsg.ConsumerGroupHeartbeatRequestTopic{TopicID: rt.TopicID, Partitions: rt.Partitions})
+	}
+	require.Equal(t, int32(2), beat(crashed, given).MemberEpoch)
+	require.Len(t, beat(crashed, on("b", 2)).Assignment.Topics[0].Partitions, 2)
+	require.Equal(t, "Stable", describe(crashed)[0].State)
+}
+
+// TestConsumerProtocolOff: group.coordinator.rebalance.protocols=classic.
+func TestConsumerProtocolOff(t *testing.T) {
+	cfg := testConfig(t)
+	cfg.Group.Consumer.Protocols = "classic"
+	p := dial(t, start(t, cfg))
+	findGroup(p, "g")
+	require.Equal(t, kerr.UnsupportedVersion.Code, ask[*kmsg.ConsumerGroupHeartbeatResponse](p, 1, consumerJoin("g", "m", "t")).ErrorCode)
+	req := kmsg.NewPtrConsumerGroupDescribeRequest()
+	req.Groups = []string{"g"}
+	require.Equal(t, kerr.UnsupportedVersion.Code, ask[*kmsg.ConsumerGroupDescribeResponse](p, 1, req).Groups[0].ErrorCode)
+	settleGroup(p, "g")
 }

@@ -263,3 +263,96 @@ func TestPartitionOf(t *testing.T) {
 		require.Equal(t, want, PartitionOf(id, 50), id)
 	}
 }
+
+// hands is a clock that a test moves.
+type hands struct {
+	mu   sync.Mutex
+	now  time.Time
+	bell *bell
+}
+
+// bell is the one alarm of a coordinator of one partition.
+type bell struct {
+	h    *hands
+	at   time.Time
+	ring func()
+	set  bool
+}
+
+func (h *hands) Now() time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now
+}
+
+func (h *hands) AfterFunc(d time.Duration, f func()) Alarm {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bell = &bell{h: h, at: h.now.Add(d), ring: f, set: true}
+	return h.bell
+}
+
+func (b *bell) Reset(d time.Duration) bool {
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	was := b.set
+	b.at, b.set = b.h.now.Add(d), true
+	return was
+}
+
+func (b *bell) Stop() bool {
+	b.h.mu.Lock()
+	defer b.h.mu.Unlock()
+	was := b.set
+	b.set = false
+	return was
+}
+
+// advance rings whatever is due on the way.
+func (h *hands) advance(d time.Duration) {
+	h.mu.Lock()
+	end := h.now.Add(d)
+	for h.bell != nil && h.bell.set && !h.bell.at.After(end) {
+		h.now = h.bell.at
+		h.bell.set = false
+		ring := h.bell.ring
+		h.mu.Unlock()
+		ring()
+		h.mu.Lock()
+	}
+	h.now = end
+	h.mu.Unlock()
+}
+
+// TestClock: sessions end and offsets expire by the clock that the coordinator was
+// given, whatever the time is outside.
+func TestClock(t *testing.T) {
+	h := &hands{now: time.UnixMilli(0)}
+	cfg := Defaults()
+	cfg.InitialDelay = 0
+	c := New(cfg, &holdLog{}, h, 1)
+	defer c.Close()
+	c.SetMetadata((&topics{}).with("t", 2))
+	c.Loaded(0)
+	beat := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	beat.Version, beat.Group, beat.MemberID, beat.RebalanceTimeoutMillis = 1, "g", "m", 1000
+	beat.SubscribedTopicNames, beat.Topics = []string{"t"}, []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	require.Zero(t, await[*kmsg.ConsumerGroupHeartbeatResponse](t, send(c, beat)).ErrorCode)
+	require.Zero(t, commitCode(await[*kmsg.OffsetCommitResponse](t, send(c, commitTo("simple", 1)))))
+	state := func() (out []string) {
+		list := kmsg.NewPtrListGroupsRequest()
+		list.Version = 5
+		for _, g := range await[*kmsg.ListGroupsResponse](t, send(c, list)).Groups {
+			out = append(out, g.Group+" "+g.GroupState)
+		}
+		return out
+	}
+	h.advance(cfg.Consumer.Session - time.Millisecond)
+	require.Equal(t, []string{"g Stable", "simple Empty"}, state())
+	h.advance(time.Millisecond)
+	require.Equal(t, []string{"g Empty", "simple Empty"}, state())
+	h.advance(time.Hour)
+	require.Equal(t, []string{"simple Empty"}, state())
+	h.advance(time.Duration(cfg.RetentionMinutes) * time.Minute)
+	require.Empty(t, state())
+}
