@@ -1,6 +1,12 @@
-// Package group is the coordinator of classic consumer groups: who is a member,
-// which generation they are in, what the leader assigned to whom, and which
-// offsets the group committed. It does no I/O and knows nothing of connections.
+// Package group is the coordinator of groups: who is a member, in which generation
+// or epoch, what is assigned to whom, and which offsets the group committed. It does
+// no I/O and knows nothing of connections.
+//
+// A group is of one of two types. In a classic group the members meet at a barrier
+// and one of them, the leader, assigns; that is what the sections below are about,
+// where they do not say otherwise. In one of the type consumer (KIP-848) the
+// coordinator assigns, and each member moves there by itself (consumerGroup). A group
+// turns from one type to the other with its members in it (migrate.go).
 //
 // The nouns. A shard is one partition of __consumer_offsets and all groups
 // whose id hashes to it: a pure state machine that is handed the time with
@@ -30,7 +36,7 @@
 // The state is a fold over the records of __consumer_offsets, in Kafka's own
 // formats (record.go). Loading the records of a partition into a fresh
 // Coordinator gives one that answers as the old one did, but for what is not
-// kept: parked requests, members that have an id but never joined, and a
+// kept (of a group of the type consumer: nothing but the timers): parked requests, members that have an id but never joined, and a
 // rebalance under way (the group comes back in the generation before it, and
 // its members learn by their next heartbeat that they must join again).
 //
@@ -50,6 +56,8 @@
 //
 // # Invariants
 //
+//   - No partition has two owners in a group of the type consumer: one that is to be
+//     given up has its owner until that one has said so, or is gone.
 //   - A request is answered exactly once.
 //   - A group that is not Empty has exactly one leader, and it is a member.
 //   - Parked joins exist only in PreparingRebalance, parked syncs only in
