@@ -49,7 +49,13 @@ type attendant struct {
 	// Of the goroutine; read after ended.
 	died     string // how, unasked; "": it did not
 	back     bool   // it was started again after that
-	suffered []results.Fault
+	suffered []ordeal
+}
+
+// ordeal is a fault that was carried out.
+type ordeal struct {
+	do       string
+	at, over time.Time
 }
 
 // attend watches until ctx ends.
@@ -71,7 +77,7 @@ func (a *attendant) attend(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-due:
-				a.inflict(ctx, start, faults[0])
+				a.inflict(ctx, faults[0])
 				faults = faults[1:]
 			case <-a.t.gone():
 				if !a.mourn(ctx) {
@@ -120,10 +126,10 @@ func (a *attendant) bringBack(ctx context.Context) error {
 }
 
 // inflict carries out one fault, to its end.
-func (a *attendant) inflict(ctx context.Context, start time.Time, h Happening) {
+func (a *attendant) inflict(ctx context.Context, h Happening) {
 	v := a.t.(victim) // checked before the run
 	pid := v.process().cmd.Process.Pid
-	f := results.Fault{Do: h.Do, AtS: time.Since(start).Seconds()}
+	f := ordeal{do: h.Do, at: time.Now()}
 	wait := func() {
 		select {
 		case <-ctx.Done():
@@ -152,7 +158,7 @@ func (a *attendant) inflict(ctx context.Context, start time.Time, h Happening) {
 			a.note("%v", e)
 		}
 	}
-	f.OverS = time.Since(start).Seconds()
+	f.over = time.Now()
 	a.suffered = append(a.suffered, f)
 	if err == nil || ctx.Err() != nil {
 		return

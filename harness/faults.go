@@ -49,11 +49,11 @@ func (s *Scenario) harmful() bool {
 
 // withGaps tells each fault what it cost: the gap in the acknowledgements that
 // began before it was over and ended after it had begun.
-func withGaps(faults []results.Fault, gaps []load.Gap) []results.Fault {
-	for i := range faults {
-		f := &faults[i]
-		at, over := fromSeconds(f.AtS), fromSeconds(f.OverS)
-		for _, g := range gaps {
+func withGaps(suffered []ordeal, res *load.Result) (faults []results.Fault) {
+	for _, o := range suffered {
+		at, over := o.at.Sub(res.Started), o.over.Sub(res.Started)
+		f := results.Fault{Do: o.do, AtS: at.Seconds(), OverS: over.Seconds()}
+		for _, g := range res.Gaps {
 			if g.To < at || g.From > over {
 				continue
 			}
@@ -62,6 +62,7 @@ func withGaps(faults []results.Fault, gaps []load.Gap) []results.Fault {
 				f.FirstAckS = &after
 			}
 		}
+		faults = append(faults, f)
 	}
 	return faults
 }

@@ -249,7 +249,7 @@ func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
 		end.broken = err.Error()
 	}
 	tr.run.Trial.Error = end.broken
-	tr.run.Trial.Faults = withGaps(nurse.suffered, res.Gaps)
+	tr.run.Trial.Faults = withGaps(nurse.suffered, res)
 	tr.collect(res, spec)
 	return end, nil
 }
