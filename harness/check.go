@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"millrace/harness/load"
 	"millrace/internal/knob"
 )
 
@@ -92,6 +93,13 @@ func (s *Scenario) check(d *decoder) {
 func (s *Scenario) checkTopics(d *decoder) {
 	if len(s.Topics) == 0 {
 		d.faultAt("topics", "the scenario has no topics (write topics: [{name: events, partitions: 4}])")
+	}
+	total := 0
+	for _, t := range s.Topics {
+		total += t.Partitions
+	}
+	if total > load.MaxPartitions {
+		d.faultAt("topics", "topics: %d partitions are more than the %d that one generator keeps account of", total, load.MaxPartitions)
 	}
 	seen := map[string]bool{}
 	for i, t := range s.Topics {

@@ -169,7 +169,7 @@ func (o *omb) workload(content []byte) {
 	*w = ombWorkload{topics: 1, partitions: 1, producers: 1, members: 1, keys: "NO_KEY", startRate: 10000, incrementS: 60, warmup: 1, minutes: 5}
 	form := section{
 		{"name", "", text(&w.name)},
-		{"topics", "", count(&w.topics, 1, 100_000)},
+		{"topics", "", count(&w.topics, 1, load.MaxPartitions)},
 		{"partitionsPerTopic", "", count(&w.partitions, 1, 100_000)},
 		{"messageSize", "", count(&w.size, 1, load.MaxValue)},
 		{"keyDistributor", "", word(&w.keys, []string{"NO_KEY", "KEY_ROUND_ROBIN", "RANDOM_NANO"}, nil)},
@@ -251,10 +251,14 @@ func (o *omb) scenario() ([]byte, error) {
 		}
 		topics = append(topics, t)
 	}
+	if total := w.topics * w.partitions; total > load.MaxPartitions {
+		return nil, &Faults{[]string{fmt.Sprintf("%s: %d topics of %d partitions are more than the %d partitions that one generator keeps account of",
+			o.file, w.topics, w.partitions, load.MaxPartitions)}}
+	}
 	if w.topics > 1 {
 		o.note("all producers and members serve all %d topics; in OpenMessaging Benchmark each serves one", w.topics)
 	}
-	o.producers["count"] = max(1, w.topics*w.producers)
+	o.producers["count"] = o.clients("producers", w.producers)
 	payload, err := o.payload()
 	if err != nil {
 		return nil, err
@@ -271,13 +275,26 @@ func (o *omb) scenario() ([]byte, error) {
 		"producers": o.producers, "phases": phases, "goals": []string{"errors == 0", "ledger.lost == 0"},
 	}
 	if w.groups > 0 && w.members > 0 {
-		o.consumers["groups"], o.consumers["members"] = w.groups, w.topics*w.members
+		o.consumers["groups"], o.consumers["members"] = w.groups, o.clients("members of a group", w.members)
 		s["consumers"] = o.consumers
 	}
 	if len(timeline) > 0 {
 		s["timeline"] = timeline
 	}
 	return yaml.Marshal(s)
+}
+
+// clients is how many stand for those of all topics. As each serves every topic,
+// few do the work of many: the ledger keeps account of each client on each
+// partition.
+func (o *omb) clients(noun string, perTopic int) int {
+	const most, streams = 64, 1 << 17
+	asked := o.w.topics * perTopic
+	n := max(1, min(asked, max(perTopic, min(most, streams/(o.w.topics*o.w.partitions)))))
+	if n < asked {
+		o.note("%d %s do the work of %d: each serves every topic", n, noun, asked)
+	}
+	return n
 }
 
 // ombKeys is how many keys OpenMessaging Benchmark has.

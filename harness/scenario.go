@@ -340,7 +340,7 @@ func LoadWith(nameOrFile string, o LoadOptions) (*Scenario, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := parse(file, text, o.Sets)
+	s, err := parse(file+" as a scenario", text, o.Sets)
 	if err == nil {
 		s.remarks = notes
 	}

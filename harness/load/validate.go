@@ -23,11 +23,13 @@ const (
 const (
 	maxProducers  = 1 << 12
 	maxConsumers  = 1 << 12
-	maxPartitions = 1 << 15
 	maxFetchBytes = 1 << 30
 	maxInFlight   = 1 << 16
 	maxBuffered   = 1 << 24
 )
+
+// MaxPartitions bounds the partitions of a run, over all topics.
+const MaxPartitions = 1 << 15
 
 // Validate says everything that is wrong with the spec.
 func (s *Spec) Validate() error {
@@ -50,7 +52,7 @@ func (s *Spec) Validate() error {
 		check(s.Keys.none() || t.Partitions == s.Topics[0].Partitions, "topic %q: with keys, all topics need the same number of partitions", t.Name)
 		total += t.Partitions
 	}
-	check(total <= maxPartitions, "%d partitions are more than %d", total, maxPartitions)
+	check(total <= MaxPartitions, "%d partitions are more than %d", total, MaxPartitions)
 
 	s.validatePayload(check)
 
