@@ -180,6 +180,9 @@ func (i *instance) ask(r request) (a answer, err error) {
 	return a, nil
 }
 
+// mostIdle is how many instances wait for more to do: a JVM holds 200 MB.
+const mostIdle = 2
+
 // ask lets an instance that has nothing to do, or a new one, do something.
 func (d *driver) ask(r request) (answer, error) {
 	d.mu.Lock()
@@ -200,8 +203,14 @@ func (d *driver) ask(r request) (answer, error) {
 		return a, fmt.Errorf("%s: %w", d.Name, err)
 	}
 	d.mu.Lock()
-	d.idle = append(d.idle, i)
+	keep := len(d.idle) < mostIdle
+	if keep {
+		d.idle = append(d.idle, i)
+	}
 	d.mu.Unlock()
+	if !keep {
+		i.kill()
+	}
 	return a, nil
 }
 

@@ -30,6 +30,12 @@ type kit struct {
 	kafka        []kafka
 }
 
+// debian is the package that has a program.
+var debian = map[string]string{
+	"gcc": "gcc", "java": "default-jre-headless", "javac": "default-jdk-headless", "mvn": "maven",
+	"python3": "python3-venv", "node": "nodejs", "npm": "npm",
+}
+
 // driver and kafka are as core/clients reads them.
 type driver struct {
 	Name string   `json:"name"`
@@ -96,7 +102,7 @@ func java(version string) kit {
 // is an error; what cannot be had is noted.
 func (s *suite) install(ctx context.Context, k kit) error {
 	for _, p := range k.needs {
-		if _, err := exec.LookPath(p); err != nil {
+		if exec.CommandContext(ctx, ".ci/need", p, debian[p], k.what).Run() != nil {
 			s.missing = append(s.missing, fmt.Sprintf("%s: no %s on the PATH", k.name, p))
 			return nil
 		}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestExceptions: a name covers what is below it and no more, and needs a reason.
+func TestExceptions(t *testing.T) {
+	all, err := exceptions([]byte("# comment\n\nTestA* not served\nTestB/one takes an hour\n"))
+	require.NoError(t, err)
+	for test, want := range map[string]bool{
+		"TestA": true, "TestAll": true, "TestA/below/that": true, "TestB": false, "TestB/one": true, "TestB/one/more": true,
+		"TestB/two": false, "TestC": false,
+	} {
+		require.Equal(t, want, excepted(all, test), test)
+	}
+	_, err = exceptions([]byte("TestA because\nTestB\n"))
+	require.ErrorContains(t, err, ":2: TestB is listed without a reason")
+}
+
+// TestListed: what is listed in this repository can be read.
+func TestListed(t *testing.T) {
+	content, err := os.ReadFile("../franz-go.txt")
+	require.NoError(t, err)
+	all, err := exceptions(content)
+	require.NoError(t, err)
+	require.NotEmpty(t, all)
+}
+
+func TestChoose(t *testing.T) {
+	all := kits()
+	some, err := choose(all, "")
+	require.NoError(t, err)
+	require.Len(t, some, len(all))
+	some, err = choose(all, "none")
+	require.NoError(t, err)
+	require.Empty(t, some)
+	some, err = choose(all, "kafkajs,java-4.1.0")
+	require.NoError(t, err)
+	require.Equal(t, []string{"kafkajs", "java-4.1.0"}, []string{some[0].name, some[1].name})
+	_, err = choose(all, "kafkjs")
+	require.ErrorContains(t, err, `no kit "kafkjs"`)
+}
+
+// TestTable: a failure shows, and no line is wider than a terminal.
+func TestTable(t *testing.T) {
+	r := &row{client: "a client with a name that is far too long", version: "1.2.3-and-a-suffix-of-some-length"}
+	for _, action := range []string{"pass", "pass", "fail", "skip"} {
+		r.count(event{Action: action, Elapsed: 1})
+	}
+	s := &suite{rows: []*row{r, {client: "idle"}}, missing: []string{strings.Repeat("long ", 40)}}
+	var out strings.Builder
+	s.print(&out)
+	for line := range strings.SplitSeq(out.String(), "\n") {
+		require.LessOrEqual(t, len(line), 80, line)
+	}
+	require.Regexp(t, `FAIL +2 +1 +1 +4s`, out.String())
+	require.Regexp(t, `idle +- +0`, out.String())
+}
