@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"path/filepath"
+	"slices"
 
 	"millrace/results"
 )
@@ -16,31 +17,52 @@ var indexText string
 
 var index = template.Must(template.New("index").Funcs(formats).Parse(indexText))
 
-// listed is one row of the index: a run, or why it could not be read.
+// listed is one row of the index: a run, a comparison or a search, or why it
+// could not be read.
 type listed struct {
-	ID    string
-	Run   *results.Run
-	Fault string
+	ID         string
+	Run        *results.Run
+	Comparison *results.Comparison
+	Search     *results.Search
+	Fault      string
 }
 
-// Handler serves every run of the store: the list at /, each run's report at
-// /runs/ID/ and the files of its directory below that. Pages are made anew on
-// each request, so that a run that has just ended is there.
+// list reads what the store holds, newest first.
+func list(store results.Store) ([]listed, error) {
+	entries, err := store.Entries()
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]listed, 0, len(entries))
+	for _, e := range slices.Backward(entries) {
+		row, dir := listed{ID: e.ID}, filepath.Join(store.Dir, e.ID)
+		switch e.Kind {
+		case results.KindRun:
+			row.Run, err = results.Open(dir)
+		case results.KindComparison:
+			row.Comparison, err = results.OpenComparison(dir)
+		case results.KindSearch:
+			row.Search, err = results.OpenSearch(dir)
+		}
+		if err != nil {
+			row = listed{ID: e.ID, Fault: err.Error()}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// Handler serves everything in the store: the list at /, the page of each run,
+// comparison and search at /runs/ID/ and the files of its directory below that.
+// Pages are made anew on each request, so that a run that has just ended is
+// there.
 func Handler(store results.Store) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		ids, err := store.List()
+		rows, err := list(store)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
-		}
-		rows := make([]listed, 0, len(ids))
-		for i := len(ids) - 1; i >= 0; i-- { // newest first
-			row := listed{ID: ids[i]}
-			if row.Run, err = store.Open(ids[i]); err != nil {
-				row.Fault = err.Error()
-			}
-			rows = append(rows, row)
 		}
 		send(w, index, map[string]any{"Dir": store.Dir, "Rows": rows})
 	})
@@ -49,13 +71,8 @@ func Handler(store results.Store) http.Handler {
 			http.NotFound(w, r)
 			return
 		}
-		run, err := store.Open(r.PathValue("id"))
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
 		var page bytes.Buffer
-		if err := Report(&page, run); err != nil {
+		if err := writePage(&page, filepath.Join(store.Dir, r.PathValue("id"))); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -74,19 +91,11 @@ func Handler(store results.Store) http.Handler {
 	return mux
 }
 
-// known tells whether id is one of the store's runs, and so no path of a
+// known tells whether id is in the store, and so no path of a
 // stranger's making.
 func known(store results.Store, id string) bool {
-	ids, err := store.List()
-	if err != nil {
-		return false
-	}
-	for _, have := range ids {
-		if have == id {
-			return true
-		}
-	}
-	return false
+	entries, err := store.Entries()
+	return err == nil && slices.ContainsFunc(entries, func(e results.Entry) bool { return e.ID == id })
 }
 
 func send(w http.ResponseWriter, t *template.Template, data any) {
