@@ -36,6 +36,10 @@ type SearchOptions struct {
 // three decades and five to bisect, with room for repetitions.
 const searchSteps = 32
 
+// shortestStep is the shortest steady phase of a step: a rate over less than a
+// second or so is not judged.
+const shortestStep = 2 * time.Second
+
 // keepUp is the share of the offered rate that must be acknowledged: the goal
 // that takes the place of the scenario's own throughput goals.
 const keepUp = 0.99
@@ -98,6 +102,7 @@ type hunt struct {
 	perPhase  bool         // a goal names a phase
 	held      int          // trials at low that met the goals,
 	tried     int          // of so many
+	untold    int          // trials in a row that were INCONCLUSIVE
 	// try carries out one step; the tests put a broker of known capacity here.
 	try func(ctx context.Context, n int, rate float64) (results.Outcome, error)
 }
@@ -134,6 +139,14 @@ func (h *hunt) run(ctx context.Context) error {
 			continue
 		}
 		again = false
+		if h.untold++; outcome != results.Inconclusive {
+			h.untold = 0
+		}
+		if h.untold == 3 && h.low == 0 { // a lower rate makes fewer values, and tells still less
+			h.s.Notes = append(h.s.Notes, "stopped: three rates in a row were INCONCLUSIVE; make the steady phase longer, or the goals' percentiles lower")
+			h.conclude()
+			return nil
+		}
 		h.learn(rate, outcome == results.Pass)
 		switch {
 		case h.low == 0 && h.high < 10:
@@ -220,6 +233,9 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (results.Outcome, 
 	for _, g := range v.Goals {
 		if g.Outcome != results.Pass {
 			p.Missed = fmt.Sprintf("%s: %s", g.Expr, g.Shown)
+			if g.Reason != "" {
+				p.Missed += " (" + g.Reason + ")"
+			}
 			break
 		}
 	}
@@ -271,6 +287,7 @@ func (h *hunt) at(rate float64) (*Scenario, error) {
 			drain = p.Len
 		}
 	}
+	length = max(length, shortestStep)
 	return s.with(fmt.Sprintf("phases=[{warmup: %s, rate: %s}, {steady: %s, rate: %s}, {drain: %s}]", warm, formatRate(rate), length, formatRate(rate), drain), goals)
 }
 

@@ -107,19 +107,35 @@ func reportCmd() *cobra.Command {
 }
 
 func dashCmd() *cobra.Command {
-	var listen, dir string
+	var listen, dir, broker string
 	cmd := &cobra.Command{
-		Use:     "dash",
-		Short:   "Serve a page over all past runs",
-		Example: "  millrace dash --listen 127.0.0.1:8080",
-		Args:    cobra.NoArgs,
+		Use:   "dash",
+		Short: "Serve a page over past runs, and a live one over a broker",
+		Long: `Serve a page over all past runs, comparisons and searches. With --broker it has
+a live page at /live too: records appended, the groups' lag and the time to
+answer, second by second, of any broker that speaks the protocol.`,
+		Example: `  millrace dash --listen 127.0.0.1:8080
+  millrace dash --broker 127.0.0.1:9092`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := net.Listen("tcp", listen)
 			if err != nil {
 				return fmt.Errorf("%w; choose another with --listen HOST:PORT", err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "listening on http://%s/\n", l.Addr())
-			server := &http.Server{Handler: dashboards.Handler(results.Store{Dir: filepath.Clean(dir)}), ReadHeaderTimeout: 10 * time.Second}
+			mux := http.NewServeMux()
+			mux.Handle("/", dashboards.Handler(results.Store{Dir: filepath.Clean(dir)}))
+			if broker != "" {
+				watched, err := watchBroker(cmd.Context(), broker)
+				if err != nil {
+					return usage(fmt.Errorf("--broker %s: %w", broker, err))
+				}
+				page := dashboards.Live(broker, watched)
+				mux.Handle("/live", page)
+				mux.Handle("/live/", page)
+				fmt.Fprintf(cmd.OutOrStdout(), "live page: http://%s/live\n", l.Addr())
+			}
+			server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 			ended := make(chan error, 1)
 			go func() { ended <- server.Serve(l) }()
 			select {
@@ -134,5 +150,6 @@ func dashCmd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8090", "`HOST:PORT` of the page")
 	cmd.Flags().StringVar(&dir, "out", "results/runs", "`DIR` of the run directories")
+	cmd.Flags().StringVar(&broker, "broker", "", "`HOST:PORT` of a running broker: its live page")
 	return cmd
 }
