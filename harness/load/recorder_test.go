@@ -131,8 +131,10 @@ func TestRecorderLosesNothing(t *testing.T) {
 func TestRecordingDoesNotAllocate(t *testing.T) {
 	r := newRecorder([]time.Duration{0})
 	s := r.shard()
+	start := time.Now()
 	record := func() {
 		s.Lock()
+		s.recordLocked(0, Ack, int64(time.Since(start)), 1)
 		for m := range numMetrics {
 			s.recordLocked(0, m, 12345, 1)
 		}
@@ -175,6 +177,65 @@ func BenchmarkRecord(b *testing.B) {
 				s.recordLocked(0, EndToEnd, v+k*300, 1)
 			}
 			s.Unlock()
+		}
+	})
+	// What each client does for a record from hand-over to consumer: its five
+	// values, the locks around them, and the looks at the clock.
+	b.Run("client=lean/batch=64", func(b *testing.B) {
+		r := newRecorder([]time.Duration{0})
+		send, ack, seen := r.shard(), r.shard(), r.shard()
+		start := time.Now()
+		now := func() int64 { return int64(time.Since(start)) }
+		b.ReportAllocs()
+		for i := int64(0); i < int64(b.N); i += 64 {
+			at := now()
+			send.Lock()
+			send.recordLocked(0, ScheduleLag, now()-at, 64)
+			send.Unlock()
+			block := now() - at
+			send.Lock()
+			send.recordLocked(0, SendBlock, block, 64)
+			send.Unlock()
+			ack.Lock()
+			ack.recordLocked(0, Service, now()-at, 64)
+			for k := range int64(64) {
+				ack.recordLocked(0, Ack, block+k*300, 1)
+			}
+			ack.Unlock()
+			at = now()
+			seen.Lock()
+			for k := range int64(64) {
+				seen.recordLocked(0, EndToEnd, block+k*300, 1)
+			}
+			seen.Unlock()
+		}
+	})
+	b.Run("client=kgo", func(b *testing.B) {
+		r := newRecorder([]time.Duration{0})
+		send, ack, seen := r.shard(), r.shard(), r.shard()
+		start := time.Now()
+		now := func() int64 { return int64(time.Since(start)) }
+		b.ReportAllocs()
+		at := now()
+		for i := int64(0); i < int64(b.N); i++ {
+			sent := at
+			at = now()
+			if i%kgoBatch == 0 { // hand-overs are recorded together, and so is what a poll returns
+				send.Lock()
+				send.tally.sent.Records += kgoBatch
+				send.Unlock()
+				seen.Lock()
+				seen.tally.consumed.Records += kgoBatch
+				seen.Unlock()
+			}
+			send.recordLocked(0, ScheduleLag, at-sent, 1)
+			send.recordLocked(0, SendBlock, at-sent, 1)
+			done := now()
+			ack.Lock()
+			ack.recordLocked(0, Ack, done-sent, 1)
+			ack.recordLocked(0, Service, done-at, 1)
+			ack.Unlock()
+			seen.recordLocked(0, EndToEnd, done-sent, 1)
 		}
 	})
 	b.Run("clock", func(b *testing.B) {
