@@ -124,7 +124,7 @@ func (o *PathsOptions) measureLimits(ctx context.Context, s *Scenario, prefix st
 
 // PathsSummary writes the paths for a person: medians of the rounds.
 func PathsSummary(w io.Writer, list []results.PathFigures) {
-	fmt.Fprintf(w, "%-12s %-6s %6s %10s %8s %5s %9s %8s %9s\n", "path", "batch", "MB/s", "records/s", "CPU-s/GB", "bare", "calls/rec", "sw/rec", "roofline")
+	fmt.Fprintf(w, "%-12s %-5s %5s %10s %5s %5s %7s %7s  %s\n", "path", "batch", "MB/s", "records/s", "CPU", "bare", "calls", "switch", "roofline")
 	for _, f := range list {
 		if len(f.Runs) == 0 {
 			continue
@@ -138,12 +138,16 @@ func PathsSummary(w io.Writer, list []results.PathFigures) {
 				share = fmt.Sprintf("%.0f (%.0f-%.0f) %%", 100*results.Median(v), 100*sorted[0], 100*sorted[len(v)-1])
 			}
 		}
-		fmt.Fprintf(w, "%-12s %-6s %6.0f %10s %8.2f %5.2f %9.4f %8.4f %s\n", clip(f.Scenario, 12), formatBatch(f.Batch),
+		fmt.Fprintf(w, "%-12s %-5s %5.0f %10s %5.2f %5.2f %7.4f %7.4f  %s\n", clip(f.Scenario, 12), formatBatch(f.Batch),
 			results.Median(f.Bytes)/1e6, results.FormatCount(results.Median(f.Records)), results.Median(f.CPUPerGB), results.Median(f.Bare),
 			results.Median(f.Syscalls), results.Median(f.Switches), share)
 	}
-	fmt.Fprintln(w, "\nMB/s: produced and consumed together. CPU-s/GB: the broker's, for 10^9 of these bytes;")
-	fmt.Fprintln(w, "bare: what loops take that do nothing else. Roofline: of what one core could do.")
+	fmt.Fprintln(w)
+	for _, line := range results.Wrap("MB/s: produced and consumed together. CPU: seconds of the broker's for 10^9 of these bytes; "+
+		"bare: what loops take that do nothing else. Calls (every system call, or reads and writes: see the runs' notes) and context switches: "+
+		"the broker's, for each record. Roofline: the share of what one core could do; medians, and slowest to fastest round.", 78) {
+		fmt.Fprintln(w, line)
+	}
 	for _, note := range results.PathNotes(list) {
 		bullet(w, "note: ", note)
 	}

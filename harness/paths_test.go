@@ -46,7 +46,7 @@ host: {target.cpus: `+cpu+`, generator.cpus: `+cpu+`, warm: 1MiB}
 	PathsSummary(&out, list)
 	require.Contains(t, out.String(), "16KiB")
 	for _, line := range strings.Split(out.String(), "\n") {
-		require.LessOrEqual(t, len([]rune(line)), 90, line)
+		require.LessOrEqual(t, len([]rune(line)), 80, line)
 	}
 	o.Scenarios = []string{"no-such"}
 	_, err = Paths(deadline(t), o)
