@@ -80,6 +80,7 @@ type host struct {
 	congestion string
 	round      time.Duration
 	may        unix.CPUSet // where this process may run
+	log        *appended   // nil: nobody appended yet
 	pinned     bool        // each end has a CPU of its own
 	mu         sync.Mutex
 	notes      map[string]bool // guarded by mu
@@ -173,6 +174,11 @@ func Measure(ctx context.Context, o Options) (*results.Limits, error) {
 	} else if l.Cold() {
 		h.note("memory was cold: a page taken anew cost %.1f CPU-s/GB, so that appends are slower than they can be; warm it with --warm", l.Memory)
 	}
+	defer func() {
+		if h.log != nil {
+			h.log.f.Close()
+		}
+	}()
 	watch := startWatch()
 	for i, p := range probes {
 		if ctx.Err() != nil {

@@ -35,12 +35,11 @@ func receive(h *host, size int64, r receiver) (m moved, err error) {
 	}
 	var file *appended
 	if r.append {
-		if file, err = h.appended("received"); err != nil {
+		if file, err = h.appended(); err != nil {
 			unix.Close(near)
 			unix.Close(far)
 			return m, err
 		}
-		defer file.close()
 	}
 	sent := make(chan struct{})
 	go func() {
