@@ -3,7 +3,6 @@ package core
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -75,7 +74,7 @@ func (b *Broker) alterOne(image *meta.Image, a alteration) (meta.Record, *fault)
 	case kmsg.ConfigResourceTypeTopic:
 		return b.alterTopic(image, a)
 	case kmsg.ConfigResourceTypeBroker:
-		return nil, b.refuseBrokerConfig(a)
+		return b.alterBroker(image, a)
 	case kmsg.ConfigResourceTypeGroupConfig:
 		return b.alterGroup(image, a)
 	}
@@ -133,7 +132,7 @@ func (b *Broker) alterTopic(image *meta.Image, a alteration) (meta.Record, *faul
 			next[o.name] = list
 		}
 	}
-	if _, err := b.cfg.topicSettings(next); err != nil {
+	if _, err := b.live.Load().topicSettings(next); err != nil {
 		return nil, faultf(kerr.InvalidConfig, "%s", oneLine(err))
 	}
 	if maps.Equal(next, t.Configs) {
@@ -151,8 +150,13 @@ func (b *Broker) alterList(have map[string]string, o configOp) (string, *fault) 
 	}
 	text, ok := have[o.name]
 	if !ok {
-		text = b.knobs[i].value
+		text, _ = b.knobs[i].brokerValue(b.view.Load().image, b.node)
 	}
+	return editList(text, o), nil
+}
+
+// editList adds the op's words to a list, or takes them out.
+func editList(text string, o configOp) string {
 	words := strings.FieldsFunc(text, isComma)
 	for _, w := range strings.FieldsFunc(*o.value, isComma) {
 		at := slices.Index(words, w)
@@ -163,32 +167,7 @@ func (b *Broker) alterList(have map[string]string, o configOp) (string, *fault) 
 			words = slices.Delete(words, at, at+1)
 		}
 	}
-	return strings.Join(words, ","), nil
+	return strings.Join(words, ",")
 }
 
 func isComma(r rune) bool { return r == ',' }
-
-// refuseBrokerConfig: this broker's settings are given at its start, which is
-// what Kafka says of those that it does not change while it runs.
-func (b *Broker) refuseBrokerConfig(a alteration) *fault {
-	if a.name != "" {
-		id, err := strconv.Atoi(a.name)
-		if err != nil {
-			return faultf(kerr.InvalidRequest, "Node id must be an integer, but it is: %s", a.name)
-		}
-		if id != int(b.node) {
-			return faultf(kerr.InvalidRequest, "Unexpected broker id, expected %d, but received %s", b.node, a.name)
-		}
-	}
-	var names []string
-	for _, o := range a.ops {
-		if o.op != kmsg.IncrementalAlterConfigOpDelete { // there is nothing to be taken back
-			names = append(names, o.name)
-		}
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	slices.Sort(names)
-	return faultf(kerr.InvalidRequest, "Cannot update these configs dynamically: [%s]", strings.Join(names, ", "))
-}

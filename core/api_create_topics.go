@@ -133,7 +133,7 @@ func (b *Broker) newTopic(image *meta.Image, asked *kmsg.CreateTopicsRequestTopi
 	if f != nil {
 		return none, f
 	}
-	if _, err := b.cfg.topicSettings(configs); err != nil {
+	if _, err := b.live.Load().topicSettings(configs); err != nil {
 		return none, faultf(kerr.InvalidConfig, "%s", oneLine(err))
 	}
 	partitions := int(asked.NumPartitions)

@@ -10,13 +10,13 @@ import (
 
 // DescribeConfigs, v1 to v4: the settings of topics, of groups and of this broker.
 //
-//   - A topic's settings come from the topic, else from the broker's start, else
-//     from the default; the synonyms, when asked for, are these in that order.
-//     A broker's are read-only: they are given at its start.
+//   - A topic's settings come from the topic, else from what this broker was told
+//     while it ran, else from what all were told, else from the broker's start,
+//     else from the default; the synonyms, when asked for, are these in that
+//     order. A broker's are read-only where they are given at its start only.
 //   - Names given pick settings; unknown ones are left out. v3 adds each
 //     setting's type, and its documentation when asked for.
-//   - Broker "": the settings that hold for all brokers by a dynamic change, of
-//     which there are none.
+//   - Broker "": the settings that hold for all brokers by a dynamic change.
 func describeConfigs(c *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	for i := range req.Resources {
@@ -51,7 +51,7 @@ func (b *Broker) configsOf(r *kmsg.DescribeConfigsRequestResource) ([]setting, *
 		return b.topicListing(t.Configs), nil
 	case kmsg.ConfigResourceTypeBroker:
 		if r.ResourceName == "" {
-			return nil, nil
+			return b.allBrokersListing(), nil
 		}
 		id, err := strconv.Atoi(r.ResourceName)
 		if err != nil {

@@ -10,8 +10,9 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 //     do not have, a value that does not do, a list's operation on what is none:
 //     INVALID_CONFIG. A resource or a setting named twice, no value, an unknown
 //     operation or kind of resource: INVALID_REQUEST.
-//   - This broker's settings are given at its start: INVALID_REQUEST, as Kafka
-//     answers for those that are not dynamic.
+//   - A broker's settings, or (broker "") those of all: what topics go by where
+//     they have none of their own, live. What is given at the start only:
+//     INVALID_REQUEST. An unknown name is kept and means nothing, as in Kafka.
 //   - validate only: everything is checked, nothing is changed.
 func incrementalAlterConfigs(c *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
 	asked := make([]alteration, len(req.Resources))

@@ -53,6 +53,7 @@ type Broker struct {
 	metadata  metadataCache
 	ids       producerIDs
 	quotas    *quota.Book
+	live      atomic.Pointer[Config] // cfg with what brokers were told since: see broker_configs.go
 	groups    atomic.Pointer[groups] // nil: there is no __consumer_offsets
 	txns      atomic.Pointer[txns]   // nil: there is no __transaction_state
 	removals  sync.WaitGroup         // of deleted topics' files

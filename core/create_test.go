@@ -135,7 +135,8 @@ func TestDescribeConfigsSources(t *testing.T) {
 
 	broker := describe(kmsg.ConfigResourceTypeBroker, "1", "log.segment.bytes", "message.max.bytes")
 	require.Len(t, broker.Configs, 2)
-	require.True(t, broker.Configs[0].ReadOnly)
+	require.False(t, broker.Configs[0].ReadOnly, "topics go by it")
+	require.True(t, describe(kmsg.ConfigResourceTypeBroker, "1", "num.partitions").Configs[0].ReadOnly)
 
 	require.Equal(t, kerr.UnknownTopicOrPartition.Code, describe(kmsg.ConfigResourceTypeTopic, "nowhere").ErrorCode)
 	require.Equal(t, kerr.InvalidRequest.Code, describe(kmsg.ConfigResourceTypeBroker, "2").ErrorCode)

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/batching"
+	"millrace/core/meta"
 	"millrace/diskio"
 	"millrace/internal/knob"
 )
@@ -119,7 +120,7 @@ func (b *Broker) topicListing(overrides map[string]string) []setting {
 	var out []setting
 	for _, k := range b.knobs {
 		if k.perTopic {
-			out = append(out, k.topicSetting(overrides))
+			out = append(out, k.topicSetting(overrides, b.view.Load().image, b.node))
 		}
 	}
 	for name, value := range overrides {
@@ -128,18 +129,6 @@ func (b *Broker) topicListing(overrides map[string]string) []setting {
 				source:   kmsg.ConfigSourceDynamicTopicConfig,
 				synonyms: []synonym{{name, value, kmsg.ConfigSourceDynamicTopicConfig}}})
 		}
-	}
-	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.name, b.name) })
-	return out
-}
-
-// brokerListing lists the settings of the broker, by name: they are given at
-// start and read-only.
-func (b *Broker) brokerListing() []setting {
-	var out []setting
-	for _, k := range b.knobs {
-		out = append(out, setting{name: k.brokerName(), value: k.value, doc: k.doc, kind: k.kind,
-			source: k.brokerSource(), readOnly: true, synonyms: k.brokerSynonyms()})
 	}
 	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.name, b.name) })
 	return out
@@ -178,23 +167,9 @@ func (k *frozen) brokerName() string {
 	return k.name
 }
 
-func (k *frozen) brokerSource() kmsg.ConfigSource {
-	if k.value != k.standard {
-		return kmsg.ConfigSourceStaticBrokerConfig
-	}
-	return kmsg.ConfigSourceDefaultConfig
-}
-
-func (k *frozen) brokerSynonyms() []synonym {
-	var out []synonym
-	if k.value != k.standard {
-		out = append(out, synonym{k.brokerName(), k.value, kmsg.ConfigSourceStaticBrokerConfig})
-	}
-	return append(out, synonym{k.brokerName(), k.standard, kmsg.ConfigSourceDefaultConfig})
-}
-
-func (k *frozen) topicSetting(overrides map[string]string) setting {
-	s := setting{name: k.name, value: k.value, doc: k.doc, kind: k.kind, source: k.brokerSource(), synonyms: k.brokerSynonyms()}
+func (k *frozen) topicSetting(overrides map[string]string, image *meta.Image, node int32) setting {
+	s := setting{name: k.name, doc: k.doc, kind: k.kind, synonyms: k.brokerSynonyms(image, node)}
+	s.value, s.source = k.brokerValue(image, node)
 	if text, ok := overrides[k.name]; ok {
 		s.value, s.source = k.wire(text), kmsg.ConfigSourceDynamicTopicConfig
 		s.synonyms = append([]synonym{{k.name, s.value, s.source}}, s.synonyms...)

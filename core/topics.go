@@ -86,13 +86,14 @@ var errStopping = errors.New("the broker is stopping")
 func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Image) {
 	next := &view{image: image, byName: make(map[string]*topic, image.Len()), byID: make(map[meta.ID]*topic, image.Len())}
 	var fresh []*partition
+	again := b.liveConfig(before.image, image)
 	for _, m := range image.Topics() {
 		old := before.byID[m.ID]
 		t := &topic{meta: m, internal: internalTopic(m.Name)}
 		if old != nil {
 			t.partitions = old.partitions
 		}
-		if old == nil || old.meta != m {
+		if old == nil || old.meta != m || again {
 			s := b.settingsOf(m)
 			for _, p := range t.partitions {
 				p.configure(s)
@@ -123,10 +124,10 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 // settingsOf resolves a topic's settings. They were checked when they were
 // given; where this build no longer takes them, the broker's own hold.
 func (b *Broker) settingsOf(m *meta.Topic) *settings {
-	s, err := b.cfg.topicSettings(m.Configs)
+	s, err := b.live.Load().topicSettings(m.Configs)
 	if err != nil {
 		b.log.Error("a topic's settings do not hold any more; using the broker's", "topic", m.Name, "err", oneLine(err))
-		s, err = b.cfg.topicSettings(nil)
+		s, err = b.live.Load().topicSettings(nil)
 	}
 	if err != nil {
 		panic("BUG: the broker's own settings: " + err.Error())
