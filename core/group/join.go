@@ -1,6 +1,7 @@
 package group
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,10 @@ func (s *shard) join(req *Request, body *kmsg.JoinGroupRequest) {
 		return
 	case !joinFits(req, body):
 		s.refuseJoin(req, body.MemberID, kerr.InvalidRequest)
+		return
+	case slices.ContainsFunc(body.Protocols, func(p kmsg.JoinGroupRequestProtocol) bool { return p.Name == "" }):
+		// Kafka takes it; here no name is no protocol.
+		s.refuseJoin(req, body.MemberID, kerr.InconsistentGroupProtocol)
 		return
 	case session < s.cfg.SessionMin || session > s.cfg.SessionMax:
 		s.refuseJoin(req, body.MemberID, kerr.InvalidSessionTimeout)
