@@ -58,7 +58,14 @@ func (s *shard) consumerBeat(req *Request, body *kmsg.ConsumerGroupHeartbeatRequ
 	if err != nil {
 		return nil, err
 	}
-	if grows := int64(memberOverhead+len(id)) + subscriptionBytes(body.SubscribedTopicNames); (m == nil || body.SubscribedTopicNames != nil) && !e.roomFor(s, grows) {
+	grows := int64(0)
+	switch {
+	case m == nil:
+		grows = int64(memberOverhead+len(id)) + subscriptionBytes(body.SubscribedTopicNames)
+	case body.SubscribedTopicNames != nil:
+		grows = subscriptionBytes(body.SubscribedTopicNames) - subscriptionBytes(m.topics)
+	}
+	if !e.roomFor(s, grows) {
 		return nil, complain(kerr.GroupMaxSizeReached, "the group would be larger than group.max.bytes")
 	}
 

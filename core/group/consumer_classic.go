@@ -46,7 +46,11 @@ func (s *shard) joinConsumer(req *Request, body *kmsg.JoinGroupRequest, g *group
 	if w.topics == nil {
 		w.topics = []string{}
 	}
-	if !g.roomFor(memberOverhead + subscriptionBytes(w.topics) + protocolBytes(w.classic.protocols)) {
+	grows := memberOverhead + subscriptionBytes(w.topics) + protocolBytes(w.classic.protocols)
+	if m != nil {
+		grows -= m.size()
+	}
+	if !g.roomFor(grows) {
 		s.refuseJoin(req, "", kerr.GroupMaxSizeReached)
 		return
 	}

@@ -36,9 +36,10 @@
 // The state is a fold over the records of __consumer_offsets, in Kafka's own
 // formats (record.go). Loading the records of a partition into a fresh
 // Coordinator gives one that answers as the old one did, but for what is not
-// kept (of a group of the type consumer: nothing but the timers): parked requests, members that have an id but never joined, and a
+// kept: parked requests, members that have an id but never joined, and a
 // rebalance under way (the group comes back in the generation before it, and
-// its members learn by their next heartbeat that they must join again).
+// its members learn by their next heartbeat that they must join again). Of a
+// group of the type consumer only the timers are not kept.
 //
 // # Order and locking
 //
