@@ -12,11 +12,12 @@ import (
 )
 
 func configCmd() *cobra.Command {
-	return adminGroup("config", "Show and change the settings of topics and brokers", `  millrace config topic events
+	return adminGroup("config", "Show and change the settings of topics and brokers, and quotas", `  millrace config topic events
   millrace config topic events --set retention.ms=1000
+  millrace config client reports --set consumer_byte_rate=1000000
   millrace config broker 1 --set log.retention.ms=3600000 --all`,
 		func(f *adminFlags) []*cobra.Command {
-			return []*cobra.Command{configTopicCmd(f), configBrokerCmd(f)}
+			return []*cobra.Command{configTopicCmd(f), configBrokerCmd(f), configClientCmd(f)}
 		})
 }
 
