@@ -187,3 +187,23 @@ func TestScale(t *testing.T) {
 	require.Equal(t, "throughput >= 4950/s", s.Goals[0].String())
 	require.Equal(t, "ack.p99 <= 20ms", s.Goals[1].String())
 }
+
+// No workload or driver, however broken, does worse than a fault.
+func FuzzOMB(f *testing.F) {
+	f.Add(workload, driver)
+	f.Add("partitionsPerTopic: 1\nproducersPerTopic: 1\nmessageSize: 1\nproducerRate: 1\nproducerIncrementRate: 1\nproducerStartRate: 1", "producerConfig: |\n acks=0")
+	f.Add("partitionsPerTopic: 1\nmessageSize: 1\nconsumerBacklogSizeGB: 1e5\nproducerRate: 1", "")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, w, d string) {
+		file := filepath.Join(dir, "driver.yaml")
+		require.NoError(t, os.WriteFile(file, []byte(d), 0o644))
+		text, _, err := ombScenario("w.yaml", []byte(w), LoadOptions{Driver: file})
+		if err != nil {
+			return
+		}
+		if s, err := parse("w.yaml", text, nil); err == nil {
+			_, err = s.planIn("")
+			require.NoError(t, err)
+		}
+	})
+}
