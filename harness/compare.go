@@ -262,9 +262,9 @@ func writeComparison(c *results.Comparison) error {
 		return err
 	}
 	defer bench.Close()
-	var runs []*results.Run
 	for i := range c.Alternatives {
 		a := &c.Alternatives[i]
+		var runs []*results.Run
 		for _, id := range a.Runs {
 			r, err := results.Open(a.RunDir(c, id))
 			if err != nil {
@@ -272,10 +272,15 @@ func writeComparison(c *results.Comparison) error {
 			}
 			runs = append(runs, r)
 		}
+		// A key of the benchmark format: benchstat -col alternative.
+		if _, err := fmt.Fprintf(bench, "alternative: %s\n", a.Name); err != nil {
+			return err
+		}
+		if err := results.WriteBench(bench, runs...); err != nil {
+			return err
+		}
 	}
-	return errors.Join(
-		os.WriteFile(filepath.Join(c.Dir, results.CompareFile), b.Bytes(), 0o644),
-		results.WriteBench(bench, runs...))
+	return os.WriteFile(filepath.Join(c.Dir, results.CompareFile), b.Bytes(), 0o644)
 }
 
 // freshDir makes a directory named by the time and what it holds.

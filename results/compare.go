@@ -381,6 +381,8 @@ func (c *Comparison) Answer() string {
 		fmt.Fprintf(&b, "%s against %s: %s", a.Name, base, strings.Join(parts, ", "))
 	}
 	switch {
+	case c.Kept() < minRounds:
+		fmt.Fprintf(&b, "No difference was shown between %s: %d of the %d rounds that an interval needs were measured", c.list(), c.Kept(), minRounds)
 	case said == 0:
 		fmt.Fprintf(&b, "No difference was shown between %s over %d rounds", c.list(), c.Kept())
 	case said > 4:
