@@ -28,6 +28,7 @@ type Broker struct {
 	knobs    []frozen
 	depth    batching.Depth
 	prefetch bool // cold.read is prefetch
+	grouped  bool // append.mode is grouped
 	fs       diskio.FS
 	dir      *dataDir
 	store    *meta.Store
@@ -82,6 +83,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 	b := &Broker{
 		cfg: cfg, log: cfg.Logger, now: cfg.Clock, fs: cfg.FS, node: int32(cfg.NodeID),
 		prefetch: cfg.Disk.ColdRead == diskio.ColdPrefetch,
+		grouped:  cfg.Disk.AppendMode == diskio.AppendGrouped,
 		apis:     newAPITable(coreAPIs()),
 		workers:  workers{limit: slowWorkers},
 		sessions: sessions{slots: cfg.FetchSessions, byID: map[int32]*fetchSession{}},

@@ -12,6 +12,7 @@ type counters struct {
 	parked, offline      atomic.Int64
 	resumed              atomic.Int64
 	coldReads, throttled atomic.Int64
+	shared               atomic.Int64
 }
 
 // Counters is a reading of what a broker has done since its start.
@@ -30,6 +31,7 @@ type Counters struct {
 	Resumed    int64 // times that a waiting fetch was woken to read again
 	Offline    int64 // partitions taken offline by their disk
 	Throttled  int64 // answers to clients above their quota
+	Shared     int64 // batches that went into a file together with others (append.mode=grouped)
 	ColdReads  int64 // fetches that a worker read in first (cold.read=prefetch)
 }
 
@@ -44,6 +46,6 @@ func (b *Broker) Counters() Counters {
 		BytesIn: c.bytesIn.Load(), BytesOut: c.bytesOut.Load(),
 		Rejected: c.rejected.Load(), Duplicates: c.duplicates.Load(),
 		Parked: c.parked.Load(), Resumed: c.resumed.Load(), Offline: c.offline.Load(),
-		ColdReads: c.coldReads.Load(), Throttled: c.throttled.Load(),
+		ColdReads: c.coldReads.Load(), Shared: c.shared.Load(), Throttled: c.throttled.Load(),
 	}
 }

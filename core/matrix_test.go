@@ -27,6 +27,7 @@ func TestAlternatives(t *testing.T) {
 	for _, engine := range Knobs(&d).Lookup("net.engine").Alternatives {
 		for _, policy := range Knobs(&d).Lookup("sync.policy").Alternatives {
 			settings = append(settings, map[string]string{"net.engine": engine, "sync.policy": policy})
+			settings = append(settings, map[string]string{"net.engine": engine, "sync.policy": policy, "append.mode": "grouped"})
 		}
 		for _, path := range Knobs(&d).Lookup("read.path").Alternatives {
 			settings = append(settings, map[string]string{"net.engine": engine, "read.path": path, "net.loops": "2"})

@@ -48,6 +48,7 @@ type partition struct {
 	txns      transactions
 	unsnapped int64             // bytes appended since the producers were last written down
 	one       [1]batching.Batch // what is handed to the log; a list made for each call would be an allocation
+	group     groupAppend       // append.mode=grouped
 
 	snapMu       sync.Mutex // held while snapshots are written; after mu or alone
 	abortedSaved int64      // aborted transactions that ended below it are in files; guarded by snapMu
@@ -131,10 +132,27 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64, from so
 	if code := p.check(-1); code != 0 {
 		return at, code
 	}
+	at, pb, write, code := p.admitLocked(batch, s, now, from, p.log.End())
+	if !write {
+		return at, code
+	}
+	p.one[0] = batch
+	err := p.log.Append(p.one[:]...)
+	p.one[0] = batching.Batch{}
+	if err != nil {
+		p.fail("append", err)
+		return at, kerr.KafkaStorageError.Code
+	}
+	p.wroteLocked(batch, &at, pb, now)
+	return at, 0
+}
+
+// admitLocked decides on a batch for a partition that is online and gives it its
+// place at base. write: it is to be written there, and then told to wroteLocked;
+// otherwise it was before, or code is why not.
+func (p *partition) admitLocked(batch batching.Batch, s *settings, now int64, from source, base int64) (at appended, pb producers.Batch, write bool, code int16) {
 	at.time = -1
-	idempotent := batch.ProducerID() >= 0
-	var pb producers.Batch
-	if idempotent {
+	if batch.ProducerID() >= 0 {
 		pb = producers.Batch{
 			Producer: batch.ProducerID(), Epoch: batch.ProducerEpoch(),
 			FirstSequence: batch.BaseSequence(), LastSequence: batch.LastSequence(),
@@ -143,11 +161,11 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64, from so
 		dup, isDup, err := p.producers.Check(pb)
 		switch {
 		case err == producers.ErrEpoch:
-			return at, kerr.InvalidProducerEpoch.Code
+			return at, pb, false, kerr.InvalidProducerEpoch.Code
 		case err == producers.ErrState:
-			return at, kerr.InvalidTxnState.Code
+			return at, pb, false, kerr.InvalidTxnState.Code
 		case err != nil:
-			return at, kerr.OutOfOrderSequenceNumber.Code
+			return at, pb, false, kerr.OutOfOrderSequenceNumber.Code
 		case isDup:
 			p.b.counters.duplicates.Add(1)
 			if s.TimestampType == TimestampAppend {
@@ -159,38 +177,34 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64, from so
 				// The record of the first time may still be on its way.
 				at.joined = p.b.joinedBefore(from)
 			}
-			return at, 0
+			return at, pb, false, 0
 		}
 		if pb.Transactional {
 			var code int16
 			if at.joined, code = p.mayWrite(pb, from); code != 0 {
-				return at, code
+				return at, pb, false, code
 			}
 		}
 	}
-	at.base = p.log.End()
-	batch.SetBaseOffset(at.base)
+	at.base, at.end = base, base+int64(batch.LastOffsetDelta())+1
+	batch.SetBaseOffset(base)
 	batch.SetLeaderEpoch(p.epoch)
 	if s.TimestampType == TimestampAppend {
 		batch.SetLogAppendTime(now)
 		at.time = now
 	}
-	p.one[0] = batch
-	err := p.log.Append(p.one[:]...)
-	p.one[0] = batching.Batch{}
-	if err != nil {
-		p.fail("append", err)
-		return at, kerr.KafkaStorageError.Code
-	}
-	at.end = batch.LastOffset() + 1
-	if idempotent {
+	return at, pb, true, 0
+}
+
+// wroteLocked notes a batch that lies in the log as admitLocked had it.
+func (p *partition) wroteLocked(batch batching.Batch, at *appended, pb producers.Batch, now int64) {
+	if batch.ProducerID() >= 0 {
 		pb.LastOffset, pb.Timestamp = batch.LastOffset(), batch.MaxTimestamp()
 		p.remember(pb, now)
 	}
 	at.news = int64(batch.Size())
 	p.unsnapped += at.news
 	at.held = p.promise.Appended(at.end)
-	return at, 0
 }
 
 // promised is told by the sync worker how far the policy's promise holds.

@@ -29,6 +29,9 @@ type produce struct {
 	// registered after the response is built: from the first registration on,
 	// sync workers write into its partitions.
 	awaits []await
+	// groups are the batches that are to be appended with those of others; they
+	// are handed over after the response is built, too.
+	groups []groupEntry
 	// open counts the partitions that are not settled, and the loop itself.
 	open atomic.Int32
 	// faulty: some partition has an error, which for acks=0 closes the
@@ -88,16 +91,29 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 		}
 		return
 	}
-	at, code := p.append(batch, s, now, source{txn: w.req.TransactionalID, version: w.header.Version})
+	from := source{txn: w.req.TransactionalID, version: w.header.Version}
+	if w.b.grouped {
+		w.check.recompressed = nil // the entry's, until it is written
+		w.groups = append(w.groups, groupEntry{p, w, batch, s, now, from, topic, partition})
+		return
+	}
+	at, code := p.append(batch, s, now, from)
+	w.awaits = w.placed(w.awaits, p, batch, at, code, topic, partition)
+}
+
+// placed writes into the answer what has become of a batch, and adds to awaits
+// what is to be awaited before it may be answered.
+func (w *produce) placed(awaits []await, p *partition, batch batching.Batch, at appended, code int16, topic, partition int) []await {
+	out := &w.resp.Topics[topic].Partitions[partition]
 	if j := at.joined; j != nil && j.at.held {
 		j.lane.advance(j.at.end, untold)
 	} else if j != nil && code == 0 && w.req.Acks != 0 {
-		w.awaits = append(w.awaits, await{j.lane.partition, j.at.end, topic, partition})
+		awaits = append(awaits, await{j.lane.partition, j.at.end, topic, partition})
 	}
 	if code != 0 {
 		out.ErrorCode = code
 		w.tellStart(p, out)
-		return
+		return awaits
 	}
 	out.BaseOffset, out.LogAppendTime, out.LogStart = at.base, at.time, p.log.Start()
 	w.b.counters.batchesIn.Add(1)
@@ -105,12 +121,12 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 	w.b.counters.bytesIn.Add(int64(batch.Size()))
 	if at.held {
 		p.advance(at.end, at.news)
-		return
+		return awaits
 	}
 	if w.req.Acks == 0 {
-		return
+		return awaits
 	}
-	w.awaits = append(w.awaits, await{p, at.end, topic, partition})
+	return append(awaits, await{p, at.end, topic, partition})
 }
 
 // tellStart adds the log start to a refusal, where Kafka does: it knows it once
@@ -151,14 +167,21 @@ func (w *produce) finish() {
 			}
 		}
 	}
-	w.open.Store(int32(len(w.awaits)) + 1)
-	for i := range w.awaits {
-		a := &w.awaits[i]
+	w.open.Store(int32(len(w.awaits)+len(w.groups)) + 1)
+	w.await(w.awaits)
+	for i := range w.groups {
+		w.groups[i].p.group.join(w.groups[i])
+	}
+	w.done()
+}
+
+func (w *produce) await(awaits []await) {
+	for i := range awaits {
+		a := &awaits[i]
 		if waiting, code := a.p.await(ack{until: a.until, w: w, topic: a.topic, partition: a.partition}); !waiting {
 			w.settle(a.topic, a.partition, code)
 		}
 	}
-	w.done()
 }
 
 // settle says how the promise to one partition came out; 0: it holds.
@@ -201,7 +224,8 @@ func (w *produce) release() {
 	w.resp.Reset()
 	w.check.reset()
 	clear(w.awaits)
-	w.awaits = w.awaits[:0]
+	clear(w.groups)
+	w.awaits, w.groups = w.awaits[:0], w.groups[:0]
 	w.b, w.frame, w.header = nil, nil, wire.Header{}
 	w.faulty.Store(false)
 	produces.Put(w)

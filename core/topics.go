@@ -141,6 +141,7 @@ func (b *Broker) newPartition(m *meta.Topic, index int32, s *settings) *partitio
 		epoch: m.Partitions[index].LeaderEpoch,
 	}
 	p.settings.Store(s)
+	p.group.init(p)
 	return p
 }
 

@@ -16,7 +16,7 @@ type appendMode interface {
 
 var appendModes = table[appendMode]{
 	{"direct", "each batch its own write", direct{}},
-	{"grouped", "the batches that come together in one writev", grouped{}},
+	{AppendGrouped, "those that several producers send while one is written, in one writev", grouped{}},
 }
 
 type direct struct{}

@@ -28,6 +28,8 @@ type Config struct {
 
 // The values of the enumerated knobs that code outside this package asks for.
 const (
+	AppendGrouped = "grouped"
+
 	ColdInline   = "inline"
 	ColdPrefetch = "prefetch"
 
