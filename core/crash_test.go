@@ -14,7 +14,7 @@ import (
 )
 
 // onMemory is a broker whose files are in memory.
-func onMemory(t *testing.T, fs diskio.FS, policy string) Config {
+func onMemory(t testing.TB, fs diskio.FS, policy string) Config {
 	cfg := testConfig(t)
 	cfg.DataDir, cfg.FS, cfg.Disk.SyncPolicy = "/data", fs, policy
 	return cfg

@@ -185,6 +185,7 @@ func (l *gnetLoop) schedule(c *Conn) {
 	l.due = append(l.due, c)
 	if !l.signaled {
 		l.signaled = true
+		c.srv.stats.Signals.Add(1)
 		_ = l.el.Execute(context.Background(), l) // fails only after stopped
 	}
 }

@@ -39,7 +39,8 @@ type Stats struct {
 	Stashed  atomic.Int64 // bytes read ahead of connections that pause, now
 	Paused   atomic.Int64 // connections not read from, now
 	Pauses   atomic.Int64
-	Turns    atomic.Int64 // signals to a loop from elsewhere, after coalescing
+	Turns    atomic.Int64 // turns that others asked for, one for each connection and occasion
+	Signals  atomic.Int64 // wake-ups of event loops for them: many turns share one
 
 	Pool PoolStats
 }
