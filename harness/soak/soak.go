@@ -271,7 +271,7 @@ func startBroker(binary, dir string, knobs []string) (*broker, error) {
 	args := []string{"serve", "--listen", "127.0.0.1:0", "--data", filepath.Join(dir, "data"),
 		"--set", "connections.max.idle.ms=" + maxIdle.String(),
 		"--set", fmt.Sprintf("queued.max.request.bytes=%d", queuedBytes),
-		"--set", "segment.bytes=64MiB"}
+	}
 	for _, k := range knobs {
 		args = append(args, "--set", k)
 	}
