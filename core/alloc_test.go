@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -91,6 +92,36 @@ func TestSteadyStateAllocatesNothing(t *testing.T) {
 			require.Less(t, testing.AllocsPerRun(500, func() { fetch.round(t) }), 1.0, "a fetch answer")
 		})
 	}
+}
+
+// TestWaitingAllocatesNothing: a fetch that waits at the tail, and the append
+// that wakes it.
+func TestWaitingAllocatesNothing(t *testing.T) {
+	b := start(t, testConfig(t))
+	createTopic(t, dial(t, b), "t", 1)
+	produce := leanProduce(t, b, "t", oneBatch(t, batching.Options{}, "one record"))
+	const consumers = 20
+	var tails []*tail
+	for range consumers {
+		tails = append(tails, newTail(t, b, "t", 0, 0))
+	}
+	round := func() {
+		for _, l := range tails {
+			l.send(t)
+		}
+		for b.counters.parked.Load() < consumers {
+			runtime.Gosched()
+		}
+		produce.round(t)
+		for _, l := range tails {
+			l.read(t)
+			l.next(1)
+		}
+	}
+	for range 50 {
+		round()
+	}
+	require.Less(t, testing.AllocsPerRun(100, round), 2.0, "for %d answers", consumers)
 }
 
 // TestMetadataAllocatesNothing once it was asked for, however many partitions.

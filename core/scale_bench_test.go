@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -207,7 +208,7 @@ func BenchmarkScaleTail(b *testing.B) {
 					l.send(b)
 				}
 				for broker.counters.parked.Load() < int64(n) {
-					// All are to wait: what is measured is the wake-up.
+					runtime.Gosched() // all are to wait: what is measured is the wake-up
 				}
 				produce.round(b)
 				for _, l := range tails {

@@ -33,9 +33,10 @@ import (
 // that should pause is closed. (It is written for gnet's default poller; the one
 // of its build tag poll_opt keeps pointers where we write descriptors.)
 //
-// Execute is used as a signal only, since gnet may reorder tasks, and never from
-// within a task to yield, since gnet runs tasks until there are none left before
-// it looks at its sockets.
+// A loop is woken by a byte on a socket pair of its own, one end of which is a
+// connection to gnet. gnet's Execute would do, but it allocates two pieces of
+// memory for each wake-up, may reorder tasks, and runs them until there are none
+// left before the loop looks at its sockets.
 type gnetEngine struct {
 	gnet.BuiltinEventEngine
 
@@ -47,14 +48,15 @@ type gnetEngine struct {
 
 // gnetLoop is one event loop.
 type gnetLoop struct {
-	el gnet.EventLoop
-	ep int // its epoll descriptor; -1: not found, so no pausing
+	el   gnet.EventLoop
+	ep   int // its epoll descriptor; -1: not found, so no pausing
+	wake int // our end of its socket pair; written to under mu
 
 	mu       sync.Mutex
 	due      []*Conn // connections that want a turn
 	spare    []*Conn
-	signaled bool // a task is on its way
-	stopped  bool // gnet's wake-up descriptor may be closed: no more signals
+	signaled bool // a byte is on its way
+	stopped  bool // wake may be closed: no more signals
 }
 
 type gnetLink struct {
@@ -67,7 +69,6 @@ type gnetLink struct {
 var (
 	_ engine            = &gnetEngine{}
 	_ gnet.EventHandler = &gnetEngine{}
-	_ gnet.Runnable     = &gnetLoop{}
 	_ link              = &gnetLink{}
 )
 
@@ -112,6 +113,9 @@ func (e *gnetEngine) stop() {
 		l.mu.Unlock()
 	}
 	_ = e.client.Stop()
+	for _, l := range e.loops {
+		unix.Close(l.wake)
+	}
 	e.writes.stop()
 }
 
@@ -136,7 +140,9 @@ func (e *gnetEngine) OnTraffic(gc gnet.Conn) gnet.Action {
 	b, _ := gc.Next(-1)
 	c, ok := gc.Context().(*Conn)
 	if !ok {
-		gc.Context().(*probe).read()
+		p := gc.Context().(*probe)
+		p.read()
+		p.loop.run()
 		return gnet.None
 	}
 	c.begin()
@@ -186,12 +192,15 @@ func (l *gnetLoop) schedule(c *Conn) {
 	if !l.signaled {
 		l.signaled = true
 		c.srv.stats.Signals.Add(1)
-		_ = l.el.Execute(context.Background(), l) // fails only after stopped
+		// One byte at most is in the pair, so that there is always room.
+		_, _ = unix.Write(l.wake, wakeByte[:])
 	}
 }
 
-// Run gives each connection that wants one a turn. On the loop.
-func (l *gnetLoop) Run(context.Context) error {
+var wakeByte [1]byte
+
+// run gives each connection that wants one a turn. On the loop.
+func (l *gnetLoop) run() {
 	l.mu.Lock()
 	due := l.due
 	l.due, l.spare, l.signaled = l.spare[:0], nil, false
@@ -203,7 +212,6 @@ func (l *gnetLoop) Run(context.Context) error {
 		}
 	}
 	l.spare = due[:0]
-	return nil
 }
 
 // interest sets what gnet's epoll set watches the socket for.
@@ -214,8 +222,9 @@ func (l *gnetLoop) interest(fd int, events uint32) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.ep, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}))
 }
 
-// probe is a socket pair that learns a loop's epoll descriptor and checks that
-// pausing works on it. Its fields are the loop's until a channel says otherwise.
+// probe is gnet's end of a loop's socket pair. At first it learns the loop's epoll
+// descriptor and checks that pausing works on it; then it wakes the loop. Its
+// fields are the loop's until a channel says otherwise.
 type probe struct {
 	loop  *gnetLoop
 	fd    int
@@ -258,17 +267,18 @@ func (e *gnetEngine) probe(n int) error {
 		if err != nil {
 			return os.NewSyscallError("socketpair", err)
 		}
-		defer unix.Close(fds[1])
 		f := os.NewFile(uintptr(fds[0]), "probe")
 		nc, err := net.FileConn(f)
 		f.Close()
-		if err != nil {
-			return err
-		}
 		p := &probe{heard: make(chan struct{})}
-		if _, err := e.client.EnrollContext(nc, p); err != nil {
+		if err == nil {
+			_, err = e.client.EnrollContext(nc, p)
+		}
+		if err != nil {
+			unix.Close(fds[1])
 			return err
 		}
+		p.loop.wake = fds[1]
 		e.loops = append(e.loops, p.loop)
 		if p.loop.ep < 0 || !e.checkPause(p, fds[1]) {
 			p.loop.ep = -1
