@@ -13,7 +13,7 @@ func pathsCmd() *cobra.Command {
 	var o harness.PathsOptions
 	cmd := &cobra.Command{
 		Use:   "paths",
-		Short: "How near the broker comes to what this machine can do, path by path",
+		Short: "How near the broker comes to what this machine can do, by path",
 		Long: `Run the path scenarios (produce, tail fetch, catch-up fetch, both at once) at
 16 KiB, 64 KiB and 1 MiB batches, the broker on one core and a lean generator on
 another, and hold each against bare loops measured in the same minutes: receive
