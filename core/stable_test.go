@@ -211,7 +211,9 @@ func TestMarkerFences(t *testing.T) {
 // TestMarkerNotPromised: a marker that a loss of power could take back decides
 // nothing.
 func TestMarkerNotPromised(t *testing.T) {
-	p := &partition{}
+	b := start(t, onMemory(t, diskio.NewMem(), diskio.SyncPageCache))
+	createTopic(t, dial(t, b), "t", 1)
+	p := partitionAt(b, "t", 0)
 	p.txns.reset(nil)
 	p.txns.begin(producers.Txn{Producer: 1, First: 10})
 	require.Equal(t, int64(10), p.stable(15))
