@@ -52,6 +52,8 @@ type gnetLoop struct {
 	ep   int // its epoll descriptor; -1: not found, so no pausing
 	wake int // our end of its socket pair; written to under mu
 
+	closing []*Conn // to be closed by Run; the loop's
+
 	mu       sync.Mutex
 	due      []*Conn // connections that want a turn
 	spare    []*Conn
@@ -69,6 +71,7 @@ type gnetLink struct {
 var (
 	_ engine            = &gnetEngine{}
 	_ gnet.EventHandler = &gnetEngine{}
+	_ gnet.Runnable     = &gnetLoop{}
 	_ link              = &gnetLink{}
 )
 
@@ -208,10 +211,27 @@ func (l *gnetLoop) run() {
 	for i, c := range due {
 		due[i] = nil
 		if c.turn() {
-			_ = l.el.Close(c.link.(*gnetLink).gc)
+			l.closing = append(l.closing, c)
 		}
 	}
 	l.spare = due[:0]
+	if len(l.closing) > 0 {
+		_ = l.el.Execute(context.Background(), l) // fails only after stopped, which closes all
+	}
+}
+
+// Run closes what the turns have found to be at its end, as a task: after the
+// events that gnet holds already, some of which may be for these sockets, and
+// before it looks for more.
+func (l *gnetLoop) Run(context.Context) error {
+	for i, c := range l.closing {
+		l.closing[i] = nil
+		if !c.closed { // by an event meanwhile
+			_ = l.el.Close(c.link.(*gnetLink).gc)
+		}
+	}
+	l.closing = l.closing[:0]
+	return nil
 }
 
 // interest sets what gnet's epoll set watches the socket for.
