@@ -140,10 +140,10 @@ func (b *Broker) alterBroker(image *meta.Image, a alteration) (meta.Record, *fau
 	for _, o := range a.ops {
 		k := b.brokerKnob(o.name)
 		switch {
+		case o.op == kmsg.IncrementalAlterConfigOpDelete:
+			delete(next, o.name) // of what cannot be given there is nothing to take back
 		case k != nil && !k.perTopic:
 			fixed = append(fixed, o.name)
-		case o.op == kmsg.IncrementalAlterConfigOpDelete:
-			delete(next, o.name)
 		case o.op == kmsg.IncrementalAlterConfigOpSet:
 			next[o.name] = *o.value
 		default:
