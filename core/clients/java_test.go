@@ -164,6 +164,11 @@ func TestJavaAdmin(t *testing.T) {
 		require.NotContains(t, got, "retention.ms")
 		require.Contains(t, configs("--describe", "--all", "--entity-type", "brokers", "--entity-name", "1"), "log.retention")
 
+		configs("--alter", "--entity-type", "clients", "--entity-name", topic, "--add-config", "producer_byte_rate=1048576")
+		require.Contains(t, configs("--describe", "--entity-type", "clients", "--entity-name", topic), "producer_byte_rate=1048576")
+		configs("--alter", "--entity-type", "clients", "--entity-name", topic, "--delete-config", "producer_byte_rate")
+		run(nil, tools+"LeaderElectionCommand", b, "--election-type", "preferred", "--topic", topic, "--partition", "0")
+
 		wrote := writeTo(t, addr, topic, "v", 100)
 		ends := run(nil, tools+"GetOffsetShell", b, "--topic", topic)
 		sum := 0

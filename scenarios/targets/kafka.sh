@@ -6,7 +6,9 @@ set -euo pipefail
 version=${KAFKA_VERSION:-4.1.0}
 jars=$(cd "$(dirname "$0")/../.." && pwd)/.build/kafka/$version
 [ -d "$jars" ] || { echo "no Kafka $version in $jars; fetch it with: make peers" >&2; exit 1; }
-controller=$((PORT > 50000 ? PORT - 15000 : PORT + 15000))
+# Below the ports that the kernel gives to outgoing connections.
+controller=$((20000 + PORT % 10000))
+while [ "$controller" = "$PORT" ] || (exec 3<>"/dev/tcp/127.0.0.1/$controller") 2>/dev/null; do controller=$((controller + 1)); done
 cat > "$DATA/server.properties" <<P
 process.roles=broker,controller
 node.id=1
@@ -26,7 +28,8 @@ ${FLUSH:+log.flush.interval.messages=1}
 P
 if [ ! -e "$DATA/logs/meta.properties" ]; then
   id=$(java -cp "$jars/*" kafka.tools.StorageTool random-uuid 2>/dev/null | tail -1)
-  java -cp "$jars/*" kafka.tools.StorageTool format -t "$id" -c "$DATA/server.properties" --standalone >/dev/null 2>&1
+  java -cp "$jars/*" kafka.tools.StorageTool format -t "$id" -c "$DATA/server.properties" --standalone >"$DATA/format.log" 2>&1 ||
+    { cat "$DATA/format.log" >&2; exit 1; }
 fi
 # As Kafka's own start script sets the JVM.
 heap=${HEAP:-1G}
