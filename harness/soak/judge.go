@@ -40,7 +40,6 @@ type judge struct {
 	acked, seen atomic.Int64 // batches
 	mu          sync.Mutex
 	ack, e2e    *load.Histogram // of one window, guarded by mu
-	worst       window
 	all         [2]*load.Histogram
 	err         error
 }
@@ -66,6 +65,15 @@ func (j *judge) cut() window {
 	j.all[0].Merge(j.ack)
 	j.all[1].Merge(j.e2e)
 	j.ack, j.e2e = load.NewHistogram(), load.NewHistogram()
+	return w
+}
+
+// alone ends the time before the attackers, which does not count.
+func (j *judge) alone() window {
+	w := j.cut()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.all = [2]*load.Histogram{load.NewHistogram(), load.NewHistogram()}
 	return w
 }
 
