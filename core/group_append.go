@@ -15,10 +15,10 @@ import (
 // one writev: what group commit does for fsync, done for the write.
 //
 // So that there is anyone to gather for, the write leaves the loop for a worker,
-// and each batch is handed over and back. The lab shows what that costs against
-// append.mode=direct, which writes at once and alone. Once memory is warm a
-// writev of many pieces gains nothing over as many writes, so it loses nearly
-// everywhere; it is here to be measured.
+// and each batch is handed over and back. With many small batches for one
+// partition that pays for itself: the calls that are saved cost what the
+// hand-over does. With large or few ones it is a loss. The figures are in
+// docs/performance.md.
 //
 // A produce request's memory is held until its answer leaves, and with it the
 // batches that wait here: queued.max.request.bytes bounds them.
