@@ -44,7 +44,9 @@ func TestMetadataIsNeverStale(t *testing.T) {
 		require.Len(t, twice(version, name).Topics[0].Partitions, 2)
 		require.Len(t, twice(version).Topics, int(version))
 	}
+	b.metadata.mu.RLock()
 	require.NotEmpty(t, b.metadata.answers)
+	b.metadata.mu.RUnlock()
 
 	del := kmsg.NewPtrDeleteTopicsRequest()
 	del.TopicNames = []string{"t1"}
