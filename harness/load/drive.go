@@ -115,7 +115,16 @@ func (r *run) scheduled(k int, now int64) int64 {
 	if ph.Pacer == nil || !ph.Kind.sends() || since < 0 {
 		return 0
 	}
-	return ph.Pacer.Count(min(since, ph.Len-1))
+	if r.spec.part == nil {
+		return ph.Pacer.Count(min(since, ph.Len-1))
+	}
+	var n int64
+	for i, own := range r.shares[k] {
+		if own != nil && r.mine(i) {
+			n += own.Count(min(since, ph.Len-1))
+		}
+	}
+	return n
 }
 
 // shares is what each producer sends of each phase; nil: a closed loop, or

@@ -98,7 +98,7 @@ func (c *kgoConsumer) saw(to *reading, recs []*kgo.Record, now int64) {
 		case ours && sound && s.producer < len(to.from):
 			to.saw(s.producer, s.sequence, 1, rec.Offset)
 			count.add(Count{1, int64(len(rec.Key) + len(rec.Value))})
-			if c.live {
+			if c.live && c.r.mine(s.producer) { // its clock is ours
 				c.shard.recordLocked(c.r.rec.phaseAt(s.intended), EndToEnd, now-s.intended, 1)
 			}
 		case ours || !sound:

@@ -265,6 +265,10 @@ func (f *fetcher) batch(part int, b batching.Batch, now int64) Count {
 		sent = sentBatch{intended: max(at, 0), phase: int32(f.r.rec.phaseAt(at))}
 	}
 	count.Bytes = int64(sent.bytes)
+	if !f.r.mine(producer) { // its clock is not ours, and what it sent is not known here
+		count.Bytes = n * int64(len(f.r.pool.bytes)) / int64(f.r.pool.len())
+		return count
+	}
 	if f.live {
 		f.shard.Lock()
 		f.shard.recordEach(EndToEnd, now, n, f.r.arrival(int(sent.phase), producer, sent.event, sent.intended))

@@ -76,7 +76,8 @@ type Spec struct {
 	// Logger receives what a person should know while it runs; nil: discarded.
 	Logger *slog.Logger
 
-	env environment
+	env  environment
+	part *part // nil: the whole run
 }
 
 // environment is what a run has from outside; the zero value is the real one.

@@ -23,6 +23,7 @@ type watch struct {
 	entered spent // when the phase began
 	sampled spent // when the last sample was taken
 	from    int64 // ns at which the sample began
+	due     int64 // ns at which it ends: a whole second of the phase
 	stopped bool  // by ctx, or given up
 	cut     int64 // ns at which the sending was ended early; 0: it was not
 
@@ -97,7 +98,7 @@ func (w *watch) run(ctx context.Context, over <-chan struct{}) {
 			w.sample()
 			w.leave()
 			w.enter(w.phase + 1)
-		case now-w.from >= int64(time.Second):
+		case now >= w.due:
 			w.sample()
 		}
 	}
@@ -155,7 +156,7 @@ func (w *watch) end() int64 {
 
 // sleep is how long until there is something to do.
 func (w *watch) sleep(end int64) time.Duration {
-	at := min(end, w.from+int64(time.Second))
+	at := min(end, w.due)
 	return min(max(time.Duration(at-w.r.now()), 0), w.tick)
 }
 
@@ -198,7 +199,7 @@ func (w *watch) look(now int64) {
 	ph.LagMax = max(ph.LagMax, w.lag())
 	acked := w.r.rec.acknowledged()
 	kind := ph.Phase.Kind
-	closedLoop := ph.Phase.Pacer == nil && kind.sends()
+	closedLoop := ph.Phase.Pacer == nil && kind.sends() && w.r.share(ph.Phase.active(w.r.spec.Producers.Count)) > 0
 	waiting := closedLoop || w.r.ledger.open() > 0 || w.backlog(now) > 0
 	if acked != w.acked || !waiting {
 		w.gap(now)
@@ -216,6 +217,7 @@ func (w *watch) gap(now int64) {
 func (w *watch) enter(phase int) {
 	w.phase = phase
 	w.from = w.r.now()
+	w.due = w.from + int64(time.Second)
 	w.entered = w.sampled
 	w.begun = append(w.begun, PhaseResult{Phase: w.r.phases[phase], Start: time.Duration(w.from)})
 	w.tell(phase)
@@ -244,6 +246,7 @@ func (w *watch) sample() {
 		})
 	}
 	w.sampled, w.from = spent, now
+	w.due += (max(now-w.due, 0)/int64(time.Second) + 1) * int64(time.Second)
 }
 
 // leave closes the account of the phase.
