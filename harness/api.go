@@ -18,6 +18,12 @@ type RunOptions struct {
 	OutDir   string   // where run directories go; default results/runs
 	DataDir  string   // parent of the target's fresh data directory; default: the system's temporary one
 
+	// Agents are the addresses of the agents that generate the load, in place of
+	// this process, and AgentToken is what they want to hear; "": MILLRACE_TOKEN of
+	// the environment.
+	Agents     []string
+	AgentToken string
+
 	// LimitsFile holds what the machine can do at most; default: limits.json
 	// beside OutDir. It need not exist.
 	LimitsFile string

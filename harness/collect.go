@@ -63,7 +63,7 @@ func (tr *trial) collect(res *load.Result, spec load.Spec) {
 // remarks says what a reader of the figures must know.
 func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	t := &tr.run.Trial
-	if t.Target.Kind == "inprocess" {
+	if t.Target.Kind == "inprocess" && len(tr.o.Agents) == 0 {
 		tr.note("target and generator share a process: costs are of both together")
 	} else if t.Steady.Target == nil && len(t.Faults) > 0 && tr.s.harmful() {
 		tr.note("the target was started again in a steady phase: no costs per record of it")
@@ -143,12 +143,20 @@ func (tr *trial) phaseFigures(i int, p load.PhaseResult) results.Phase {
 		out.Target = to.target.cost(from.target, p.Len, costed(out))
 	}
 	out.Generator = to.self.cost(from.self, p.Len, costed(out))
+	agents := len(tr.o.Agents) > 0
 	if all := to.host.all - from.host.all; all > 0 && (out.Target != nil || tr.run.Trial.Target.Kind == "inprocess") {
 		ours := to.self.cpu - from.self.cpu
+		if agents && tr.here() {
+			ours += p.Usage.CPU
+		}
 		if out.Target != nil {
 			ours += to.target.cpu - from.target.cpu
 		}
 		out.Others = val(max(0, float64(to.host.busy-from.host.busy-ours)/float64(all)))
+	}
+	if agents {
+		out.Generator = agentCost(p, costed(out))
+		return out
 	}
 	g, pause := out.Generator, p.Usage.GCPause.Seconds()
 	g.Allocs, g.AllocB, g.GCPauseS = &p.Usage.Allocs, &p.Usage.AllocB, &pause

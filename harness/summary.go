@@ -23,6 +23,7 @@ func Summary(w io.Writer, run *results.Run) {
 	ratesTable(w, t)
 	latencyTable(w, &t.Steady)
 	costsTable(w, t)
+	agentLines(w, t)
 	rooflineLines(w, t)
 	ledgerLine(w, t.Ledger)
 	for _, n := range t.Notes {
@@ -114,6 +115,23 @@ func costsTable(w io.Writer, t *results.Trial) {
 		r := row.c.PerRecord
 		fmt.Fprintf(w, "%-14s %8s %7s %7s %8s %9s %8s %7s\n", row.name, results.FormatNs(r.CPUNs), figureOf(r.Allocs), figureOf(r.AllocB),
 			figureOf(r.Syscalls), figureOf(r.Ctx), figureOf(r.DiskBytes), strings.ReplaceAll(results.FormatBytes(float64(row.c.RSSMax)), "iB", ""))
+	}
+	fmt.Fprintln(w)
+}
+
+// agentLines is a line for each agent: its part of the steady phases, and what
+// it took.
+func agentLines(w io.Writer, t *results.Trial) {
+	if len(t.Agents) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%-26s %9s %7s %11s %11s %6s\n", "agent", "producers", "members", "acked/s", "consumed/s", "cores")
+	for _, a := range t.Agents {
+		fmt.Fprintf(w, "%-26s %9d %7d %11s %11s %6.2f\n", clip(a.Address, 26), a.Producers, a.Members,
+			results.FormatCount(a.Acked.Rate), orDash(a.Consumed.Records > 0, results.FormatCount(a.Consumed.Rate)), a.Cores)
+		if a.Error != "" {
+			bullet(w, "", a.Error)
+		}
 	}
 	fmt.Fprintln(w)
 }

@@ -41,6 +41,7 @@ type trial struct {
 	lastTarget spent
 	lastSelf   spent
 	samples    []results.Sample
+	agents     []results.Agent // that were asked to take part
 	histograms []results.Tagged
 }
 
@@ -67,6 +68,9 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	if err := tr.roomFor(); err != nil {
 		return nil, err
 	}
+	if err := tr.muster(ctx); err != nil {
+		return nil, interruptedOr(ctx, err)
+	}
 	ground, err := tr.prepare(ctx)
 	defer ground.leave()
 	if err != nil {
@@ -83,6 +87,9 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 		return nil, interruptedOr(ctx, err)
 	}
 	info := t.info()
+	if err := tr.reachable(info.Address); err != nil {
+		return nil, err
+	}
 	if info.PID > 0 {
 		tr.target = newProber(info.PID, t.pprof())
 	}
@@ -140,7 +147,7 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 func (tr *trial) audit(ctx context.Context, spec load.Spec, ground *ground) {
 	a := &tr.run.Trial.Audit
 	a.Client, a.CeilingRate = tr.s.Client, tr.o.ceiling
-	if a.CeilingRate > 0 || tr.run.Trial.Target.Kind == "sink" {
+	if a.CeilingRate > 0 || len(tr.o.Agents) > 0 || tr.run.Trial.Target.Kind == "sink" {
 		return
 	}
 	tr.show.status("measuring the generator's own ceiling")
@@ -218,7 +225,7 @@ func (tr *trial) drive(ctx context.Context, spec load.Spec) (ending, error) {
 			tr.note("%v", e)
 		}
 	}
-	res, err := load.Run(loadCtx, spec)
+	res, err := tr.generate(loadCtx, spec)
 	cause := context.Cause(loadCtx)
 	cancel(nil)
 	nurse.ended.Wait()
@@ -391,6 +398,10 @@ func (tr *trial) sample(s load.Sample) {
 		gcs := each(s.Usage.GCs)
 		out.Generator.GCs = &gcs
 		tr.lastSelf = now
+	}
+	if len(tr.o.Agents) > 0 {
+		gcs := each(s.Usage.GCs)
+		out.Generator = &results.Usage{Cores: s.Usage.CPU.Seconds() / secs, RSSBytes: s.Usage.RSS, GCs: &gcs}
 	}
 	tr.samples = append(tr.samples, out)
 	tr.show.sample(s, out)

@@ -87,13 +87,19 @@ func (s *Scenario) scheduled() bool { _, ok := meanRate(s.steady()); return ok }
 
 // audit fills in whether the generator set the figures.
 func audit(s *Scenario, t *results.Trial) {
-	a := &t.Audit
-	switch p := t.Steady; {
-	case s.scheduled() && p.Sent.Rate < 0.99*p.ScheduledRate && a.LateShare > 0.01:
+	limit(s.scheduled(), &t.Steady, &t.Audit)
+	auditAgents(s, t)
+}
+
+// limit says whether a generator set the figures of a phase, by its schedule or,
+// in a closed loop, by its own ceiling.
+func limit(scheduled bool, p *results.Phase, a *results.Audit) {
+	switch {
+	case scheduled && p.Sent.Rate < 0.99*p.ScheduledRate && a.LateShare > 0.01:
 		a.Limited = true
 		a.Reason = fmt.Sprintf("it handed over %s of %s, %.1f %% of them late by its own fault",
 			perSec.format(p.Sent.Rate), perSec.format(p.ScheduledRate), a.LateShare*100)
-	case !s.scheduled() && a.CeilingRate > 0 && p.Acked.Rate > ceilingShare*a.CeilingRate:
+	case !scheduled && a.CeilingRate > 0 && p.Acked.Rate > ceilingShare*a.CeilingRate:
 		a.Limited = true
 		a.Reason = fmt.Sprintf("its own ceiling on this machine is about %s: the target may take more", perSec.format(a.CeilingRate))
 	}

@@ -82,6 +82,8 @@ type Trial struct {
 	Promise    string `json:"promise,omitempty"`    // sync.policy of a target we start; empty: unknown
 	Validation string `json:"validation,omitempty"` // validate.depth likewise
 
+	// Agents generated the load, each on its machine; none: the lab's own process.
+	Agents []Agent `json:"agents,omitempty"`
 	Audit  Audit   `json:"audit"`  // the generator's own ceiling and health
 	Steady Phase   `json:"steady"` // all steady phases together: the headline figures
 	Phases []Phase `json:"phases"` // each phase in the order in which it ran
@@ -235,6 +237,26 @@ type Audit struct {
 	LateShare float64 `json:"late_share"`
 	Limited   bool    `json:"limited"` // the generator, not the target, set the figures
 	Reason    string  `json:"reason,omitempty"`
+}
+
+// Agent is one of several generators: its machine, and its part of the steady
+// phases.
+type Agent struct {
+	Address   string `json:"address"`
+	Env       Env    `json:"env"`
+	Producers int    `json:"producers"` // dealt to it
+	Members   int    `json:"members"`   // of each group
+
+	ScheduledRate float64 `json:"scheduled_rate"` // records/s; 0: closed loop
+	Sent          Flow    `json:"sent"`
+	Acked         Flow    `json:"acked"`
+	Consumed      Flow    `json:"consumed"`
+	Cores         float64 `json:"cores"` // CPU seconds per second
+	RSSBytes      int64   `json:"rss_bytes"`
+	GCPauseS      float64 `json:"gc_pause_s"`
+	Steal         float64 `json:"steal"`
+	Audit         Audit   `json:"audit"`
+	Error         string  `json:"error,omitempty"` // why it failed
 }
 
 // CatchUp is a group's way back from a backlog.

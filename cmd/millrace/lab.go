@@ -56,6 +56,7 @@ scaled alike.`,
 	}
 	t.register(cmd)
 	t.target(cmd)
+	t.agents(cmd)
 	out.register(cmd)
 	cmd.Flags().Float64Var(&o.From, "from", 0, "first `RATE` tried, records/s (default: the scenario's own)")
 	cmd.Flags().Float64Var(&o.Resolution, "resolution", 0.05, "how near the rates that held and did not must come, as a share")

@@ -107,7 +107,7 @@ func newRoot(stdout, stderr io.Writer) (root *cobra.Command, began *bool) {
 	root.SetErr(stderr)
 	root.AddCommand(
 		serveCmd(), runCmd(), compareCmd(), searchCmd(), profileCmd(),
-		reportCmd(), dashCmd(), scenariosCmd(), planCmd(), validateCmd(), knobsCmd(), limitsCmd(), pathsCmd(), baselineCmd(), sinkCmd(), soakCmd(), logCmd(),
+		reportCmd(), dashCmd(), scenariosCmd(), planCmd(), validateCmd(), knobsCmd(), limitsCmd(), pathsCmd(), baselineCmd(), sinkCmd(), agentCmd(), soakCmd(), logCmd(),
 		topicCmd(), groupCmd(), configCmd(),
 	)
 	return root, began

@@ -69,6 +69,13 @@ func (t *trialFlags) target(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&t.opts.Target, "target", "child", "`TARGET`: child, inprocess, external:HOST:PORT, command:FILE, sink")
 }
 
+// agents declares the flags of the commands whose load agents can generate.
+func (t *trialFlags) agents(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&t.opts.Agents, "agent", nil, "`HOST:PORT` of a millrace agent that generates its share of the load, any number of times")
+	f.StringVar(&t.opts.AgentToken, "agent-token", "", "`TOKEN` of the agents (default: MILLRACE_TOKEN of the environment)")
+}
+
 // options fills in what depends on the streams.
 func (t *trialFlags) options(cmd *cobra.Command) harness.RunOptions {
 	o := t.opts
@@ -98,6 +105,8 @@ error. The exit code is the outcome's: 0 PASS, 10 FAIL, 11 INCONCLUSIVE,
   millrace run logs --set payload.file=/var/log/dpkg.log
   millrace run quickstart --set sync.policy=group --set producers.acks=1
   millrace run quickstart --target external:127.0.0.1:9092 --json
+  millrace run quickstart --target external:broker:9092 \
+    --agent gen1:7070 --agent gen2:7070
   millrace run 1-topic-16-partitions-1kb.yaml --driver kafka-throughput.yaml --scale machine`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -106,6 +115,7 @@ error. The exit code is the outcome's: 0 PASS, 10 FAIL, 11 INCONCLUSIVE,
 	}
 	t.register(cmd)
 	t.target(cmd)
+	t.agents(cmd)
 	t.profile(cmd, nil)
 	out.register(cmd)
 	return cmd

@@ -29,6 +29,7 @@ type Agent struct {
 	Note func(format string, args ...any)
 
 	busy sync.Mutex
+	env  environment // of its runs
 }
 
 // Serve answers coordinators until ctx ends. It closes the listener.
@@ -120,6 +121,7 @@ type labour struct {
 	run     atomic.Pointer[run] // nil: not ready yet
 	crews   []*crew             // written before run
 	flushed atomic.Bool
+	began   atomic.Pointer[time.Time] // the start of the load; nil: not yet
 }
 
 // work carries out a job. It returns when the result has been sent.
@@ -150,6 +152,7 @@ func (a *Agent) work(ctx context.Context, l *link, raw json.RawMessage) error {
 			ready.Ceiling = &c
 		}
 	}
+	s.env = a.env
 	s.part = &part{index: j.Index, of: j.Of, run: j.Run, begin: j.Begin, finish: w.finish}
 	s.part.ready = func(r *run, crews []*crew) error {
 		w.crews = crews
@@ -167,6 +170,12 @@ func (a *Agent) work(ctx context.Context, l *link, raw json.RawMessage) error {
 	s.part.flushed = func(r *run) {
 		w.flushed.Store(true)
 		_ = w.send(word{Is: isFlushed, Streams: r.ledger.streamSnapshots()})
+	}
+	s.OnPhase = func(k int) {
+		if k == 0 {
+			at := w.run.Load().start
+			w.began.Store(&at)
+		}
 	}
 	s.Curtail = w.curtail
 	s.OnSample = func(sample Sample) { _ = w.send(word{Is: isSample, Sample: &sample}) }
@@ -219,15 +228,24 @@ func (w *labour) listen(cancel context.CancelCauseFunc) {
 	}
 }
 
-// pulse says how far the job is until over is closed.
+// pulse says how far the job is until over is closed; once the load has begun, at
+// the same moments of the run as every other agent.
 func (w *labour) pulse(over <-chan struct{}) {
 	for {
+		wait, tick := pulse, int64(0)
+		if at := w.began.Load(); at != nil {
+			since := time.Since(*at)
+			tick = int64(since/pulse) + 1
+			wait = time.Duration(tick)*pulse - since
+		}
 		select {
 		case <-over:
 			return
-		case <-time.After(pulse):
+		case <-time.After(wait):
 		}
-		if w.send(word{Is: isStatus, Status: w.status()}) != nil {
+		s := w.status()
+		s.Tick = tick
+		if w.send(word{Is: isStatus, Status: s}) != nil {
 			return // listen sees it too
 		}
 	}

@@ -86,7 +86,7 @@ type crewman struct {
 	AgentResult
 	ready, flushed bool
 	last           status
-	before         int64 // acknowledged at the status before that
+	ticks          []status // those that other agents have not come to yet
 	samples        []Sample
 	streams        []streamSnapshot
 	readings       []readingSnapshot
@@ -135,7 +135,7 @@ type heard struct {
 // Transforms, a timeline of the clients, and groups that change their size are
 // refused.
 func RunOver(ctx context.Context, s Spec, f Fleet) (*Result, []AgentResult, error) {
-	if err := f.suits(&s); err != nil {
+	if err := f.Suits(&s); err != nil {
 		return nil, nil, err
 	}
 	s.Retain = false
@@ -184,8 +184,8 @@ func RunOver(ctx context.Context, s Spec, f Fleet) (*Result, []AgentResult, erro
 	return res, fl.parts(), fl.err
 }
 
-// suits says why the agents cannot carry a spec out; nil: they can.
-func (f Fleet) suits(s *Spec) error {
+// Suits says why the agents cannot carry a spec out; nil: they can.
+func (f Fleet) Suits(s *Spec) error {
 	n := len(f.Agents)
 	switch {
 	case n == 0 || n > MaxAgents:
@@ -341,7 +341,10 @@ func (f *fleet) take(h heard) {
 	case w.Is == isReady:
 		c.ready, c.Ceiling = true, w.Ceiling
 	case w.Is == isStatus && w.Status != nil:
-		c.before, c.last = c.last.Acked, *w.Status
+		c.last = *w.Status
+		if c.last.Tick > 0 {
+			c.ticks = append(c.ticks, c.last)
+		}
 	case w.Is == isSample && w.Sample != nil && w.Sample.Phase >= 0 && w.Sample.Phase < len(f.r.phases):
 		c.samples = append(c.samples, *w.Sample)
 	case w.Is == isFlushed:

@@ -113,6 +113,7 @@ func (f *fleet) judge() LedgerReport {
 func (f *fleet) phases() (list []PhaseResult) {
 	for k := range f.r.phases {
 		var sum *PhaseResult
+		var n time.Duration
 		for _, c := range f.crew {
 			if c.Result == nil {
 				continue
@@ -120,24 +121,26 @@ func (f *fleet) phases() (list []PhaseResult) {
 			for i, at := range c.index {
 				if at == k {
 					sum = sum.with(c.Result.Phases[i])
+					n++
 				}
 			}
 		}
 		if sum != nil {
 			sum.LagMax = f.lagMax[k]
+			sum.Len /= n // the mean: their rates add up
 			list = append(list, *sum)
 		}
 	}
 	return list
 }
 
-// with adds what another agent measured in the same phase; p may be nil. It
-// leaves both as they are.
+// with adds what another agent measured in the same phase; p may be nil. Len
+// becomes the sum of theirs, and no agent's own is changed.
 func (p *PhaseResult) with(o PhaseResult) *PhaseResult {
 	if p == nil {
 		p = &PhaseResult{Phase: o.Phase, Start: o.Start}
 	}
-	p.Start, p.Len = min(p.Start, o.Start), max(p.Len, o.Len)
+	p.Start, p.Len = min(p.Start, o.Start), p.Len+o.Len
 	p.Scheduled += o.Scheduled
 	p.Sent.add(o.Sent)
 	p.Acked.add(o.Acked)

@@ -129,27 +129,21 @@ func (f *fleet) curtail(last int) {
 	}
 }
 
-// look works out the lag, and where the readers are. What was acknowledged is
-// taken a status earlier than what was seen, so that a lag is never made up.
+// look works out the lag, and where the readers are.
 func (f *fleet) look() {
-	if f.r.spec.Consumers.Groups == 0 {
+	groups := f.r.spec.Consumers.Groups
+	if groups == 0 {
 		return
 	}
-	var acked int64
-	fresh := make([]int64, f.r.spec.Consumers.Groups)
-	for _, c := range f.crew {
-		acked += c.before
-		for g, n := range c.last.Fresh {
-			if g < len(fresh) {
-				fresh[g] += n
-			}
-		}
-	}
-	f.lag = max(0, acked-slices.Min(fresh))
-	if f.phase >= 0 {
-		f.lagMax[f.phase] = max(f.lagMax[f.phase], f.lag)
+	for f.lagOfTick(groups) {
 	}
 	for g, group := range f.r.ledger.readings {
+		var fresh int64
+		for _, c := range f.crew {
+			if g < len(c.last.Fresh) {
+				fresh += c.last.Fresh[g]
+			}
+		}
 		for p, reading := range group {
 			reading.mu.Lock()
 			for _, c := range f.crew {
@@ -158,11 +152,48 @@ func (f *fleet) look() {
 				}
 			}
 			if p == 0 { // only their sum is known, and only that is asked for
-				reading.fresh = fresh[g]
+				reading.fresh = fresh
 			}
 			reading.mu.Unlock()
 		}
 	}
+}
+
+// lagOfTick takes the oldest moment of which every agent has told; false: there
+// is none. Each agent says what was acknowledged and seen at the same moments of
+// the run, by its own clock: they differ by as much as the word to begin took.
+func (f *fleet) lagOfTick(groups int) bool {
+	latest := int64(0)
+	for _, c := range f.crew {
+		if len(c.ticks) == 0 {
+			return false
+		}
+		latest = max(latest, c.ticks[0].Tick)
+	}
+	var acked int64
+	fresh := make([]int64, groups)
+	for _, c := range f.crew {
+		for len(c.ticks) > 0 && c.ticks[0].Tick < latest { // a pulse left out elsewhere
+			c.ticks = c.ticks[1:]
+		}
+		if len(c.ticks) == 0 || c.ticks[0].Tick > latest {
+			return false
+		}
+	}
+	for _, c := range f.crew {
+		acked += c.ticks[0].Acked
+		for g, n := range c.ticks[0].Fresh {
+			if g < groups {
+				fresh[g] += n
+			}
+		}
+		c.ticks = c.ticks[1:]
+	}
+	f.lag = max(0, acked-slices.Min(fresh))
+	if f.phase >= 0 {
+		f.lagMax[f.phase] = max(f.lagMax[f.phase], f.lag)
+	}
+	return true
 }
 
 // drain waits for the readers, where there are any.

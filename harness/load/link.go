@@ -128,6 +128,7 @@ const (
 
 // status is how far an agent is, about ten times a second.
 type status struct {
+	Tick     int64 // how many pulses after the start, from 1; 0: before it
 	Acked    int64
 	Fresh    []int64   `json:",omitempty"` // seen for the first time, by group
 	Assigned []int     `json:",omitempty"` // partitions that a group's members here have, by group
