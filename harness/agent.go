@@ -2,8 +2,11 @@ package harness
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime/debug"
@@ -59,10 +62,27 @@ func buildVersion() string {
 	if rev := set["vcs.revision"]; rev != "" {
 		v += "-" + rev[:min(12, len(rev))]
 	}
-	if set["vcs.modified"] == "true" {
-		v += "-modified"
+	if set["vcs.revision"] == "" || set["vcs.modified"] == "true" { // the revision does not tell
+		v += "-" + programSum()
 	}
 	return v
+}
+
+// programSum is the beginning of the program file's SHA-256.
+func programSum() string {
+	f, err := os.Open("/proc/self/exe") // also where the file has been replaced since
+	if err != nil {
+		path, _ := os.Executable()
+		if f, err = os.Open(path); err != nil {
+			return "modified"
+		}
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "modified"
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
 // fleet is the agents that a run was given; nil: this process is the generator.

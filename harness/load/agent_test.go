@@ -45,8 +45,8 @@ func shared(client, addr string) load.Spec {
 		Producers: load.Producers{Count: 3, Acks: load.AcksAll, Linger: 5 * time.Millisecond, BatchBytes: 16 << 10, Retries: -1},
 		Consumers: load.Consumers{Groups: 1, Members: 4, MaxWait: 50 * time.Millisecond},
 		Phases: []load.Phase{
-			{Kind: load.Warmup, Len: 200 * time.Millisecond, Pacer: load.Constant(2000)},
-			{Kind: load.Steady, Len: time.Second, Pacer: load.Ramp{From: 1000, To: 9000, Over: time.Second}},
+			{Kind: load.Warmup, Len: 100 * time.Millisecond, Pacer: load.Constant(4000)},
+			{Kind: load.Steady, Len: 500 * time.Millisecond, Pacer: load.Ramp{From: 2000, To: 18000, Over: 500 * time.Millisecond}},
 			{Kind: load.Drain, Len: 20 * time.Second},
 		},
 		Seed: 42,

@@ -77,7 +77,7 @@ func silentOr(err error) string {
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("it has said nothing for %v", silence)
 	}
-	return fmt.Sprintf("it broke off (%v)", err)
+	return fmt.Sprintf("the connection to it ended (%v): see what it printed there", err)
 }
 
 // crewman is an agent at work.

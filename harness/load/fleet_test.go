@@ -27,9 +27,9 @@ func TestAgentsCatchFaults(t *testing.T) {
 				}
 				s := small(client)
 				s.Topics, s.Brokers, s.env = target.topics, []string{"synthetic:9092"}, target.env()
-				s.Producers.Linger = 5 * time.Millisecond
+				s.Producers.Linger = 2 * time.Millisecond
 				s.Consumers.Groups, s.Consumers.Members = 2, 2
-				s.Phases = []Phase{{Kind: Steady, Len: time.Second, Pacer: Constant(4000)}, {Kind: Drain, Len: 20 * time.Second}}
+				s.Phases = []Phase{{Kind: Steady, Len: 500 * time.Millisecond, Pacer: Constant(8000)}, {Kind: Drain, Len: 20 * time.Second}}
 				f := Fleet{Version: "test"}
 				for range 2 {
 					l, err := net.Listen("tcp", "127.0.0.1:0")
