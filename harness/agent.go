@@ -191,6 +191,9 @@ func (tr *trial) partsOf(whole *load.Result, parts []load.AgentResult) {
 			t.Audit.CeilingBytes += c.Bytes
 			t.Audit.CeilingShared = true
 		}
+		if tr.o.fleet().Ceiling > 0 && p.Producers > 0 && a.Audit.CeilingRate == 0 {
+			tr.note("agent %s: the generator's ceiling could not be taken", a.Address)
+		}
 		if p.Err != nil {
 			a.Error = p.Err.Error()
 		}

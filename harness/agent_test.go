@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 
@@ -44,7 +45,9 @@ func TestRunByAgents(t *testing.T) {
 		require.Equal(t, o.Agents[i], a.Address)
 		require.Positive(t, a.Env.CPUs)
 		require.Equal(t, 1, a.Producers)
-		require.Positive(t, a.Audit.CeilingRate)
+		if a.Audit.CeilingRate == 0 { // a machine that is too busy for it says so
+			require.Contains(t, strings.Join(trial.Notes, "\n"), a.Address+": the generator's ceiling")
+		}
 		require.Positive(t, a.Cores)
 		acked += a.Acked.Records
 	}

@@ -41,6 +41,12 @@ func Unlike(runs []*Run) (refused, flagged []string) {
 	differs(&refused, "machines", machine)
 	differs(&refused, "scenarios", func(r *Run) string { return r.Trial.Scenario })
 	differs(&refused, "clients", func(r *Run) string { return r.Trial.Audit.Client })
+	differs(&refused, "generators", func(r *Run) string {
+		if n := len(r.Trial.Agents); n > 0 {
+			return fmt.Sprintf("%d agents", n)
+		}
+		return "the lab's own process"
+	})
 	apart(&refused, "durations of the steady phases", "s", runs, func(r *Run) float64 { return r.Trial.Steady.LenS })
 	apart(&refused, "rates asked for", "/s", runs, func(r *Run) float64 { return r.Trial.Steady.ScheduledRate })
 	for _, r := range runs {

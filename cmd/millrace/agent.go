@@ -15,7 +15,7 @@ func agentCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Generate this machine's share of a run's load",
-		Long: `Wait for a coordinator ("millrace run SCENARIO --agent HOST:PORT …") and generate
+		Long: `Wait for a coordinator ("millrace run SCENARIO --agent HOST:PORT") and generate
 this machine's share of its load: some of the producers and of each group's
 members. One run at a time; it ends when its coordinator does. The first line
 says where it listens. Beyond loopback it needs a token, and a network that can
@@ -41,7 +41,7 @@ be trusted: nothing is encrypted. Coordinator and agents must be one build.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:7070", "`HOST:PORT` to listen on; port 0 takes any free one")
-	f.StringVar(&o.Token, "token", "", "`TOKEN` that a coordinator must know (default: MILLRACE_TOKEN of the environment)")
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:7070", "`HOST:PORT` to listen on; port 0: any free")
+	f.StringVar(&o.Token, "token", "", "`TOKEN` that a coordinator must know (or MILLRACE_TOKEN)")
 	return cmd
 }

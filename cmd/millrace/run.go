@@ -72,8 +72,8 @@ func (t *trialFlags) target(cmd *cobra.Command) {
 // agents declares the flags of the commands whose load agents can generate.
 func (t *trialFlags) agents(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&t.opts.Agents, "agent", nil, "`HOST:PORT` of a millrace agent that generates its share of the load, any number of times")
-	f.StringVar(&t.opts.AgentToken, "agent-token", "", "`TOKEN` of the agents (default: MILLRACE_TOKEN of the environment)")
+	f.StringArrayVar(&t.opts.Agents, "agent", nil, "`HOST:PORT` of a millrace agent to share the load")
+	f.StringVar(&t.opts.AgentToken, "agent-token", "", "`TOKEN` of the agents (or MILLRACE_TOKEN)")
 }
 
 // options fills in what depends on the streams.

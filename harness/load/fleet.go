@@ -73,6 +73,9 @@ func (f Fleet) dial(ctx context.Context, a Remote, o order) (*link, error) {
 
 // silentOr says what a broken connection to an agent means.
 func silentOr(err error) string {
+	if errors.Is(err, errLate) {
+		return err.Error()
+	}
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("it has said nothing for %v", silence)

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -79,11 +80,7 @@ func (f *fleet) carryOut(ctx context.Context) {
 }
 
 // errLate is for an agent that hands nothing in.
-var errLate = errorString("no result within 15 s of the end")
-
-type errorString string
-
-func (e errorString) Error() string { return string(e) }
+var errLate = fmt.Errorf("it handed in no result within %v of the end", lastWords)
 
 // phaseEnd is when the present phase ends, ns; before the first, when that begins.
 func (f *fleet) phaseEnd(last int) int64 {
