@@ -144,7 +144,7 @@ func (b *Broker) alterTopic(image *meta.Image, a alteration) (meta.Record, *faul
 // alterList is a list with the op's words added or taken out; where the topic
 // has none of its own, the broker's is what is added to.
 func (b *Broker) alterList(have map[string]string, o configOp) (string, *fault) {
-	i := slices.IndexFunc(b.knobs, func(k frozen) bool { return k.perTopic && k.name == o.name })
+	i := slices.IndexFunc(b.knobs, func(k frozen) bool { return k.perTopic && (k.name == o.name || k.topicName == o.name) })
 	if i < 0 || b.knobs[i].kind != kmsg.ConfigTypeList {
 		return "", faultf(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", o.op, o.name)
 	}

@@ -73,13 +73,18 @@ func (k *frozen) brokerSynonyms(image *meta.Image, node int32) []synonym {
 	if k.value != k.standard {
 		out = append(out, synonym{k.brokerName(), k.value, kmsg.ConfigSourceStaticBrokerConfig})
 	}
+	if k.topicOnly {
+		return out
+	}
 	return append(out, synonym{k.brokerName(), k.standard, kmsg.ConfigSourceDefaultConfig})
 }
 
 // brokerValue is what the broker goes by, and where that comes from.
 func (k *frozen) brokerValue(image *meta.Image, node int32) (string, kmsg.ConfigSource) {
-	first := k.brokerSynonyms(image, node)[0]
-	return first.value, first.source
+	if all := k.brokerSynonyms(image, node); len(all) > 0 {
+		return all[0].value, all[0].source
+	}
+	return k.standard, kmsg.ConfigSourceDefaultConfig
 }
 
 // brokerListing lists the settings of the broker, by name.
@@ -87,6 +92,9 @@ func (b *Broker) brokerListing() []setting {
 	image := b.view.Load().image
 	var out []setting
 	for _, k := range b.knobs {
+		if k.kept != nil && k.topicOnly {
+			continue
+		}
 		s := setting{name: k.brokerName(), doc: k.doc, kind: k.kind, readOnly: !k.perTopic, synonyms: k.brokerSynonyms(image, b.node)}
 		s.value, s.source = k.brokerValue(image, b.node)
 		out = append(out, s)
@@ -112,7 +120,7 @@ func (b *Broker) allBrokersListing() []setting {
 
 // brokerKnob finds a knob by its broker-level name; nil: none.
 func (b *Broker) brokerKnob(name string) *frozen {
-	i := slices.IndexFunc(b.knobs, func(k frozen) bool { return k.brokerName() == name })
+	i := slices.IndexFunc(b.knobs, func(k frozen) bool { return k.brokerName() == name && (k.kept == nil || !k.topicOnly) })
 	if i < 0 {
 		return nil
 	}
@@ -181,7 +189,14 @@ func (b *Broker) checkBrokerConfigs(configs map[string]string) error {
 	c := b.cfg
 	set := Knobs(&c)
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		if b.brokerKnob(name) == nil {
+		k := b.brokerKnob(name)
+		if k == nil {
+			continue
+		}
+		if k.kept != nil {
+			if err := k.kept.valid(configs[name]); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := set.Set(name, configs[name]); err != nil {

@@ -45,7 +45,7 @@ func (c *checker) batch(records []byte, depth batching.Depth, s *settings, versi
 		return batching.Batch{}, kerr.InvalidRecord.Code, "a produced batch has base offset 0"
 	}
 	if s.recompress && batch.Codec() != s.codec {
-		c.recompressed, err = batch.Recompress(c.recompressed[:0], s.codec, 0, 0)
+		c.recompressed, err = batch.Recompress(c.recompressed[:0], s.codec, s.level, 0)
 		if err != nil {
 			return refused(err)
 		}

@@ -68,6 +68,9 @@ type Config struct {
 type TopicConfig struct {
 	MaxMessageBytes  int64
 	CompressionType  string
+	GzipLevel        int // of compression.type=gzip; -1: the codec's default
+	Lz4Level         int
+	ZstdLevel        int
 	TimestampType    string
 	TimestampBefore  time.Duration // a record may be this much older than the broker's clock
 	TimestampAfter   time.Duration // a record may be this much newer than the broker's clock
@@ -110,6 +113,9 @@ func Defaults() Config {
 		Topic: TopicConfig{
 			MaxMessageBytes:  1<<20 + 12,
 			CompressionType:  CompressionProducer,
+			GzipLevel:        gzipDefault,
+			Lz4Level:         lz4Default,
+			ZstdLevel:        zstdDefault,
 			TimestampType:    TimestampCreate,
 			TimestampBefore:  forever,
 			TimestampAfter:   time.Hour,
@@ -168,6 +174,18 @@ func (t *TopicConfig) register(s *knob.Set) {
 		knob.Range(0, maxAnswer), knob.PerTopic(), knob.Kafka("message.max.bytes"))
 	s.Enum(&t.CompressionType, "compression.type", []string{CompressionProducer, "gzip", "snappy", "lz4", "zstd", "uncompressed"},
 		"codec that batches are stored with; producer: as they came", knob.PerTopic())
+	s.Int(&t.GzipLevel, "compression.gzip.level", "level where the broker compresses with gzip; -1: the codec's default",
+		knob.Range(-1, 9), knob.PerTopic())
+	s.Rule(func() error {
+		if t.GzipLevel == 0 {
+			return errors.New("compression.gzip.level: 0 is neither -1 nor 1 to 9")
+		}
+		return nil
+	})
+	s.Int(&t.Lz4Level, "compression.lz4.level", "level where the broker compresses with lz4; 9: the fast compressor, as in Kafka",
+		knob.Range(1, 17), knob.PerTopic())
+	s.Int(&t.ZstdLevel, "compression.zstd.level", "level where the broker compresses with zstd; those beyond the codec's are its nearest",
+		knob.Range(-131072, 22), knob.PerTopic())
 	s.Enum(&t.TimestampType, "message.timestamp.type", []string{TimestampCreate, TimestampAppend},
 		"whose clock stamps a record: the producer's, or the broker's at the time of the append",
 		knob.PerTopic(), knob.Kafka("log.message.timestamp.type"))
@@ -180,6 +198,32 @@ func (t *TopicConfig) register(s *knob.Set) {
 		knob.PerTopic(), knob.Kafka("log.cleanup.policy"))
 	s.Int(&t.MinInsyncReplica, "min.insync.replicas", "replicas that acks=all asks for, as far as there are so many; there is one of each partition",
 		knob.Range(1, 1<<31-1), knob.PerTopic())
+}
+
+// Kafka's defaults, which are the codecs' own here.
+const (
+	gzipDefault = -1
+	lz4Default  = 9
+	zstdDefault = 3
+)
+
+// level is the topic's compression level as batching takes it: 0 is the codec's
+// default, and what lies beyond its levels becomes the nearest.
+func (t *TopicConfig) level(c batching.Codec) int {
+	var level, standard int
+	switch c {
+	case batching.Gzip:
+		level, standard = t.GzipLevel, gzipDefault
+	case batching.LZ4:
+		level, standard = t.Lz4Level, lz4Default
+	case batching.Zstd:
+		level, standard = t.ZstdLevel, zstdDefault
+	}
+	if level == standard {
+		return 0
+	}
+	least, most := c.Levels()
+	return min(max(level, least), most)
 }
 
 // maxAnswer keeps a fetch answer, which may be one batch of any size allowed and

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -24,6 +25,7 @@ type settings struct {
 	deletes bool // cleanup.policy has delete: records may be deleted by age or size
 	// codec is what batches are stored with, where recompress says so.
 	codec      batching.Codec
+	level      int // of codec; 0: its default
 	recompress bool
 }
 
@@ -33,7 +35,14 @@ func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
 	if len(overrides) > 0 {
 		set := Knobs(&c) // c is a copy, so the broker's own stay as they are
 		own := maps.Clone(overrides)
-		maps.DeleteFunc(own, func(name, _ string) bool { return inert[name] })
+		maps.DeleteFunc(own, func(name, _ string) bool { return keptSetting(name) != nil || formerSettings[name] })
+		for _, name := range slices.Sorted(maps.Keys(overrides)) {
+			if k := keptSetting(name); k != nil {
+				if err := k.valid(overrides[name]); err != nil {
+					return nil, err
+				}
+			}
+		}
 		for name := range own {
 			if k := topicKnob(set, name); k == nil {
 				return nil, fmt.Errorf("Unknown topic config name: %s%s", name, knob.Suggest(name, topicKnobNames(set)))
@@ -64,26 +73,14 @@ func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
 		if err != nil {
 			panic("BUG: compression.type: " + err.Error())
 		}
-		s.codec, s.recompress = codec, true
+		s.codec, s.level, s.recompress = codec, c.Topic.level(codec), true
 	}
 	return s, nil
 }
 
-// inert are settings of Kafka's that programs give to topics and that change
-// nothing on one node: they are kept and shown, so that such programs run.
-var inert = map[string]bool{
-	"unclean.leader.election.enable":          true,
-	"leader.replication.throttled.replicas":   true,
-	"follower.replication.throttled.replicas": true,
-	"remote.storage.enable":                   true,
-	"local.retention.ms":                      true,
-	"local.retention.bytes":                   true,
-	"message.downconversion.enable":           true,
-}
-
 // topicKnob finds a knob that a topic may override, by its topic-level name.
 func topicKnob(set *knob.Set, name string) *knob.Knob {
-	if k := set.Lookup(name); k != nil && k.PerTopic && k.Name == name {
+	if k := set.Lookup(name); k != nil && k.PerTopic && (k.Name == name || k.TopicName == name) {
 		return k
 	}
 	return nil
@@ -93,8 +90,11 @@ func topicKnobNames(set *knob.Set) []string {
 	var names []string
 	for _, k := range set.All() {
 		if k.PerTopic {
-			names = append(names, k.Name)
+			names = append(names, cmp.Or(k.TopicName, k.Name))
 		}
+	}
+	for _, k := range keptSettings {
+		names = append(names, k.name)
 	}
 	return names
 }
@@ -124,7 +124,7 @@ func (b *Broker) topicListing(overrides map[string]string) []setting {
 		}
 	}
 	for name, value := range overrides {
-		if inert[name] {
+		if formerSettings[name] {
 			out = append(out, setting{name: name, value: value, kind: kmsg.ConfigTypeString,
 				source:   kmsg.ConfigSourceDynamicTopicConfig,
 				synonyms: []synonym{{name, value, kmsg.ConfigSourceDynamicTopicConfig}}})
@@ -141,6 +141,9 @@ type frozen struct {
 	doc             string
 	kind            kmsg.ConfigType
 	perTopic        bool
+	topicName       string                   // where topics call it otherwise than name
+	topicOnly       bool                     // the broker has no such setting, or none with a default
+	kept            *kept                    // nil: a knob
 	wire            func(text string) string // a topic's own value, as Kafka writes it
 }
 
@@ -152,10 +155,14 @@ func (c Config) freeze() []frozen {
 	out := make([]frozen, 0, len(now))
 	for _, k := range now {
 		out = append(out, frozen{
-			name: k.Name, kafkaName: k.KafkaName, doc: k.Doc, perTopic: k.PerTopic,
-			value: wireForm(k.Kind)(k.Value()), standard: wireForm(k.Kind)(standard.Lookup(k.Name).Value()),
+			name: k.Name, topicName: k.TopicName, kafkaName: k.KafkaName, doc: k.Doc, perTopic: k.PerTopic,
+			topicOnly: k.Name == "segment.jitter.ms", // Kafka's broker has it, without a default
+			value:     wireForm(k.Kind)(k.Value()), standard: wireForm(k.Kind)(standard.Lookup(k.Name).Value()),
 			kind: configType(k), wire: wireForm(k.Kind),
 		})
+	}
+	for i := range keptSettings {
+		out = append(out, keptSettings[i].frozen())
 	}
 	return out
 }
@@ -168,11 +175,16 @@ func (k *frozen) brokerName() string {
 }
 
 func (k *frozen) topicSetting(overrides map[string]string, image *meta.Image, node int32) setting {
-	s := setting{name: k.name, doc: k.doc, kind: k.kind, synonyms: k.brokerSynonyms(image, node)}
+	name := cmp.Or(k.topicName, k.name)
+	s := setting{name: name, doc: k.doc, kind: k.kind, synonyms: k.brokerSynonyms(image, node)}
 	s.value, s.source = k.brokerValue(image, node)
-	if text, ok := overrides[k.name]; ok {
+	text, ok := overrides[k.name]
+	if !ok {
+		text, ok = overrides[name]
+	}
+	if ok {
 		s.value, s.source = k.wire(text), kmsg.ConfigSourceDynamicTopicConfig
-		s.synonyms = append([]synonym{{k.name, s.value, s.source}}, s.synonyms...)
+		s.synonyms = append([]synonym{{name, s.value, s.source}}, s.synonyms...)
 	}
 	return s
 }

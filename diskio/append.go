@@ -2,6 +2,7 @@ package diskio
 
 import (
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"millrace/batching"
@@ -103,7 +104,7 @@ func (s *segment) fitting(batches []batching.Batch) int {
 			(timed+int64(i)+2)*timeEntrySize > cfg.SegmentIndexBytes
 		if full || size+int64(b.Size()) > cfg.SegmentBytes ||
 			b.LastOffset()-s.base > maxRelative ||
-			i == 0 && s.age(b.MaxTimestamp()) > cfg.SegmentTime {
+			i == 0 && s.age(b.MaxTimestamp()) > s.lifetime(cfg) {
 			return i
 		}
 		size += int64(b.Size())
@@ -120,6 +121,18 @@ func (s *segment) age(ms int64) time.Duration {
 		return time.Duration(min(max(d, 0), int64(forever/time.Millisecond))) * time.Millisecond
 	}
 	return s.l.now().Sub(s.created)
+}
+
+// lifetime is SegmentTime less this segment's own share of the jitter, which is
+// the same whenever it is asked for.
+func (s *segment) lifetime(cfg *Config) time.Duration {
+	most := min(cfg.SegmentJitter, cfg.SegmentTime)
+	if most <= 0 {
+		return cfg.SegmentTime
+	}
+	h := fnv.New64a()
+	fmt.Fprint(h, s.l.dir, s.base)
+	return cfg.SegmentTime - time.Duration(h.Sum64()%uint64(most))
 }
 
 // writeLocked puts one run into a segment. A write that fails, also one that

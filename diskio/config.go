@@ -11,6 +11,7 @@ import (
 type Config struct {
 	SegmentBytes       int64         // roll before a segment would grow past it
 	SegmentTime        time.Duration // roll when the segment's first batch is older
+	SegmentJitter      time.Duration // most that is taken off SegmentTime
 	SegmentIndexBytes  int64         // roll when an index has as many bytes
 	IndexIntervalBytes int64         // an index entry when more bytes came since the last
 	Preallocate        bool          // take a segment's blocks when it is begun
@@ -74,12 +75,14 @@ func (c *Config) Register(s *knob.Set) {
 		knob.Range(minSegmentBytes, maxSegmentBytes), knob.PerTopic(), knob.Kafka("log.segment.bytes"))
 	s.Duration(&c.SegmentTime, "segment.ms", "age at which a segment that is not full is closed",
 		knob.Within(time.Millisecond, forever), knob.PerTopic(), knob.Kafka("log.roll.ms"))
+	s.Duration(&c.SegmentJitter, "segment.jitter.ms", "most by which segment.ms is shortened, otherwise for each segment, so that not all are closed at once",
+		knob.Within(0, forever), knob.PerTopic(), knob.Kafka("log.roll.jitter.ms"))
 	s.Bytes(&c.SegmentIndexBytes, "segment.index.bytes", "size at which an index is full and its segment closed",
 		knob.Range(24, maxSegmentBytes), knob.PerTopic(), knob.Kafka("log.index.size.max.bytes"))
 	s.Bytes(&c.IndexIntervalBytes, "index.interval.bytes", "bytes of batches between two entries of the offset index",
 		knob.Range(0, maxSegmentBytes), knob.PerTopic(), knob.Kafka("log.index.interval.bytes"))
 	s.Bool(&c.Preallocate, "segment.prealloc", "reserve a segment's blocks when it is begun",
-		knob.PerTopic(), knob.Kafka("log.preallocate"))
+		knob.PerTopic(), knob.Kafka("log.preallocate"), knob.Topic("preallocate"))
 	s.Enum(&c.AppendMode, "append.mode", appendModes.names(), "how batches reach the file: "+appendModes.doc())
 	s.Enum(&c.ReadPath, "read.path", readPaths.names(), "how record bytes reach a socket: "+readPaths.doc())
 	s.Enum(&c.ColdRead, "cold.read", []string{ColdInline, ColdPrefetch},

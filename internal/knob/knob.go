@@ -53,6 +53,8 @@ type Knob struct {
 	// (log.segment.bytes for segment.bytes); empty: Kafka has no such setting
 	// or the same name.
 	KafkaName string
+	// TopicName is what Kafka's topics call it where that is not Name.
+	TopicName string
 
 	get func() string
 	set func(string) error
@@ -103,6 +105,9 @@ func PerTopic() Option { return func(k *Knob) { k.PerTopic = true } }
 
 // Kafka gives the broker-level name Kafka has for the knob.
 func Kafka(name string) Option { return func(k *Knob) { k.KafkaName = name } }
+
+// Topic gives the name that Kafka's topics have for the knob.
+func Topic(name string) Option { return func(k *Knob) { k.TopicName = name } }
 
 // Set is the knobs of one configuration. The zero value is ready. It is not
 // safe for concurrent use.
@@ -257,13 +262,13 @@ func (s *Set) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Lookup finds a knob by its name or by Kafka's broker-level name; nil: none.
+// Lookup finds a knob by its name or by one of Kafka's; nil: none.
 func (s *Set) Lookup(name string) *Knob {
 	if k := s.index[name]; k != nil {
 		return k
 	}
 	for _, k := range s.knobs {
-		if k.KafkaName != "" && k.KafkaName == name {
+		if name != "" && (k.KafkaName == name || k.TopicName == name) {
 			return k
 		}
 	}
