@@ -109,6 +109,10 @@ func TestAdministration(t *testing.T) {
 	fails("group delete billing", results.ExitError, "GROUP_ID_NOT_FOUND")
 	describesConsumerGroup(t, b.Addr(), ok)
 
+	require.Regexp(t, `1\s+2`, ok("topic delete-records events --partition 1 --before 2"))
+	fails("topic delete-records events --partition 1 --before 99", results.ExitError, "OFFSET_OUT_OF_RANGE")
+	fails("topic delete-records events", results.ExitUsage, "--partition")
+	require.Regexp(t, `1\s+5`, ok("topic delete-records events --partition 1 --before -1"))
 	require.Contains(t, ok("topic delete events"), "events")
 	fails("topic delete events", results.ExitError, "UNKNOWN_TOPIC_OR_PARTITION")
 	require.NotContains(t, ok("topic list"), "events")

@@ -16,7 +16,7 @@ func topicCmd() *cobra.Command {
   millrace topic alter events --partitions 12 --set segment.bytes=67108864
   millrace topic delete events`,
 		func(f *adminFlags) []*cobra.Command {
-			return []*cobra.Command{topicListCmd(f), topicCreateCmd(f), topicDescribeCmd(f), topicAlterCmd(f), topicDeleteCmd(f)}
+			return []*cobra.Command{topicListCmd(f), topicCreateCmd(f), topicDescribeCmd(f), topicAlterCmd(f), topicDeleteCmd(f), topicDeleteRecordsCmd(f)}
 		})
 }
 
