@@ -400,7 +400,10 @@ func driveDescribeConfigs(d driven) {
 		require.Zero(d.t, r.ErrorCode)
 		require.Greater(d.t, len(r.Configs), 5)
 		for _, c := range r.Configs {
-			require.NotEmpty(d.t, c.ConfigSynonyms, c.Name)
+			// Kafka's brokers have no default for these to show (core/oracle has its answers).
+			if s := keptSetting(c.Name); c.Name != "segment.jitter.ms" && c.Name != "log.roll.jitter.ms" && (s == nil || s.broker != "") {
+				require.NotEmpty(d.t, c.ConfigSynonyms, c.Name)
+			}
 			if d.version >= 3 {
 				require.NotZero(d.t, c.ConfigType, c.Name)
 				require.NotEmpty(d.t, deref(c.Documentation))

@@ -220,7 +220,8 @@ func TestPlan(t *testing.T) {
 	p, err = s.Plan()
 	require.NoError(t, err)
 	require.Len(t, p.Warnings, 1)
-	require.Contains(t, p.Warnings[0], "the disk may fill up")
+	require.True(t, p.TooBig())
+	require.Contains(t, p.Warnings[0], "it will be refused")
 	var b strings.Builder
 	p.Write(&b)
 	require.Contains(t, b.String(), "steady     216h0m0s at 1,000,000 records/s")
