@@ -44,11 +44,19 @@ type chart struct {
 	logY        bool
 	xTicks      plot.Ticker // nil: numbers
 	yLabel      func(float64) string
-	marks       bool   // a dot at each point
+	marks       bool // a dot at each point
+	events      []event
 	shaded      []span // stretches of x that do not count, for instance the warm-up
 }
 
 type span struct{ from, to float64 }
+
+// event is a mark on the x axis: a line up through the chart where it began, a
+// tint until it was over, and its name at the top.
+type event struct {
+	span
+	name string
+}
 
 const (
 	chartWidth  = 9.4 * vg.Inch
@@ -122,6 +130,9 @@ func (c chart) describe() string {
 		}
 		parts = append(parts, fmt.Sprintf("%s: %s to %s, at the end %s", l.name, word(lo), word(hi), word(l.points[len(l.points)-1].Y)))
 	}
+	for _, e := range c.events {
+		parts = append(parts, fmt.Sprintf("%s at %.1f s", e.name, e.from))
+	}
 	return fmt.Sprintf("%s over %s. %s.", c.y, c.x, strings.Join(parts, "; "))
 }
 
@@ -141,6 +152,9 @@ func (c chart) fill(p *plot.Plot, lowest, highest float64) error {
 	grid.Horizontal.Color = color.NRGBA{0x80, 0x80, 0x80, 0x40}
 	grid.Vertical.Color = grid.Horizontal.Color
 	p.Add(grid)
+	if err := c.mark(p, lowest, highest); err != nil {
+		return err
+	}
 	for _, l := range c.lines {
 		if len(l.points) == 0 {
 			continue
@@ -164,6 +178,43 @@ func (c chart) fill(p *plot.Plot, lowest, highest float64) error {
 		}
 		p.Legend.Add(l.name, curve)
 	}
+	return nil
+}
+
+// mark draws the events, behind the curves.
+func (c chart) mark(p *plot.Plot, lowest, highest float64) error {
+	var at plotter.XYLabels
+	for i, e := range c.events {
+		if e.to > e.from {
+			area, err := plotter.NewPolygon(plotter.XYs{{X: e.from, Y: lowest}, {X: e.to, Y: lowest}, {X: e.to, Y: highest}, {X: e.from, Y: highest}})
+			if err != nil {
+				return err
+			}
+			area.Color, area.LineStyle.Width = color.NRGBA{0xd5, 0x5e, 0x00, 0x22}, 0
+			p.Add(area)
+		}
+		edge, err := plotter.NewLine(plotter.XYs{{X: e.from, Y: lowest}, {X: e.from, Y: highest}})
+		if err != nil {
+			return err
+		}
+		edge.Color, edge.Width, edge.Dashes = orange, vg.Points(1), []vg.Length{vg.Points(2), vg.Points(2)}
+		p.Add(edge)
+		at.XYs, at.Labels = append(at.XYs, plotter.XY{X: e.from, Y: highest}), append(at.Labels, strings.Repeat("\n", i%3)+e.name) // in three rows: events may lie close together
+	}
+	if len(at.XYs) == 0 {
+		return nil
+	}
+	names, err := plotter.NewLabels(at)
+	if err != nil {
+		return err
+	}
+	for i := range names.TextStyle {
+		names.TextStyle[i].Color, names.TextStyle[i].Font.Size = orange, vg.Points(9)
+		names.TextStyle[i].YAlign = draw.YTop
+		names.TextStyle[i].XAlign = draw.XLeft
+	}
+	names.Offset = vg.Point{X: vg.Points(2), Y: -vg.Points(2)}
+	p.Add(names)
 	return nil
 }
 

@@ -112,7 +112,7 @@ const (
 )
 
 var explain = map[string]string{
-	titleThroughput:  "Records a second, by second. Shaded: phases that do not count. Where the acknowledged line leaves the scheduled one, the target did not keep up.",
+	titleThroughput:  "Records a second, by second. Shaded grey: phases that do not count; orange: faults of the timeline. Where the acknowledged line leaves the scheduled one, the target did not keep up.",
 	titleOverTime:    "Of the records of each second, from their intended start; log scale. A pause of the target shows as a spike over every record that was due in it.",
 	titlePercentiles: "Steady phases only, log scale. Each step to the right is ten times fewer records; schedule lag is the generator's own share, and must lie far below the rest.",
 	titleUsage:       "Cores in use, by second, of the target and of the generator.",
@@ -144,12 +144,20 @@ func whole(samples []results.Sample) []results.Sample {
 
 // formats are the functions of the templates.
 var formats = template.FuncMap{
-	"ns":    func(v any) string { return results.FormatNs(number(v)) },
-	"count": func(v any) string { return results.FormatCount(number(v)) },
-	"bytes": func(v any) string { return results.FormatBytes(number(v)) },
-	"mb":    func(v float64) string { return results.FormatBytes(v) + "/s" },
-	"pct":   func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
-	"lower": func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
+	"ns":      func(v any) string { return results.FormatNs(number(v)) },
+	"count":   func(v any) string { return results.FormatCount(number(v)) },
+	"bytes":   func(v any) string { return results.FormatBytes(number(v)) },
+	"mb":      func(v float64) string { return results.FormatBytes(v) + "/s" },
+	"pct":     func(v float64) string { return fmt.Sprintf("%.2f %%", 100*v) },
+	"lower":   func(v any) string { return strings.ToLower(fmt.Sprint(v)) },
+	"seconds": func(v any) string { return fmt.Sprintf("%.2f s", number(v)) },
+	"lasted":  func(f results.Fault) string { return fmt.Sprintf("%.1f s", f.OverS-f.AtS) },
+	"caughtUp": func(c results.CatchUp) string {
+		if c.TookS <= 0 {
+			return "–"
+		}
+		return results.FormatCount(float64(c.Backlog) / c.TookS)
+	},
 	"title": func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 	"histograms": func(p results.Phase) []named {
 		var out []named
@@ -216,6 +224,18 @@ func uncounted(t *results.Trial) []span {
 	return out
 }
 
+// happened are the timeline's entries as they came about.
+func happened(t *results.Trial) (out []event) {
+	for _, f := range t.Faults {
+		out = append(out, event{span{f.AtS, f.OverS}, f.Do})
+	}
+	for _, e := range t.Events {
+		what, _, _ := strings.Cut(e.What, ",") // in full among the notes
+		out = append(out, event{span{e.AtS, e.AtS}, what})
+	}
+	return out
+}
+
 // series takes one figure of every sample that has it.
 func series(samples []results.Sample, get func(results.Sample) (float64, bool)) plotter.XYs {
 	var out plotter.XYs
@@ -231,7 +251,7 @@ func throughput(t *results.Trial, samples []results.Sample) chart {
 	all := func(get func(results.Sample) float64) plotter.XYs {
 		return series(samples, func(s results.Sample) (float64, bool) { return get(s), true })
 	}
-	c := chart{title: titleThroughput, x: "seconds", xTicks: wholeSeconds{}, y: "records/s", yLabel: results.FormatCount, shaded: uncounted(t), lines: []line{
+	c := chart{title: titleThroughput, x: "seconds", xTicks: wholeSeconds{}, y: "records/s", yLabel: results.FormatCount, shaded: uncounted(t), events: happened(t), lines: []line{
 		{"scheduled", grey, true, series(samples, func(s results.Sample) (float64, bool) { return s.Scheduled, s.Scheduled > 0 })},
 		{"acknowledged", blue, false, all(func(s results.Sample) float64 { return s.Acked })},
 	}}
@@ -245,7 +265,7 @@ func overTime(t *results.Trial, samples []results.Sample) chart {
 	at := func(get func(results.Sample) int64) plotter.XYs {
 		return series(samples, func(s results.Sample) (float64, bool) { return float64(get(s)), true })
 	}
-	return chart{title: titleOverTime, x: "seconds", xTicks: wholeSeconds{}, y: "latency", logY: true, yLabel: results.FormatNs, shaded: uncounted(t), lines: []line{
+	return chart{title: titleOverTime, x: "seconds", xTicks: wholeSeconds{}, y: "latency", logY: true, yLabel: results.FormatNs, shaded: uncounted(t), events: happened(t), lines: []line{
 		{"acknowledged p50", sky, false, at(func(s results.Sample) int64 { return s.AckP50Ns })},
 		{"acknowledged p99", blue, false, at(func(s results.Sample) int64 { return s.AckP99Ns })},
 		{"end to end p50", green, true, at(func(s results.Sample) int64 { return s.E2EP50Ns })},

@@ -111,6 +111,42 @@ func TestReportSaysWhatTheRunDirectorySays(t *testing.T) {
 	}
 }
 
+// What was done to the target stands in the page with what it cost, and on the
+// charts where it happened.
+func TestReportOfARunWithFaults(t *testing.T) {
+	first := 0.31
+	text := read(t, sampleRun(t, t.TempDir(), func(r *results.Run) {
+		r.Trial.UnavailableS = 1.37
+		r.Trial.Faults = []results.Fault{
+			{Do: "kill", AtS: 6, OverS: 7.25, UnavailableS: 1.56, FirstAckS: &first},
+			{Do: "stop", AtS: 10, OverS: 10.5},
+		}
+		r.Trial.Events = []results.Event{{AtS: 12, What: "lag, group 0"}}
+		r.Trial.CatchUps = []results.CatchUp{{Group: 0, Backlog: 50000, TookS: 2.5}, {Group: 1, Backlog: 7}}
+	}))
+	for _, want := range []string{
+		"What the faults cost", "<b>1.4 s</b>",
+		"<td>kill</td><td>6.0 s</td><td>1.2 s</td><td>1.56 s</td><td>0.31 s</td>",
+		"<td>stop</td><td>10.0 s</td><td>0.5 s</td><td>less than 0.2 s</td><td>–</td>",
+		"<td>50,000</td><td>2.50 s</td><td>20,000</td>", "<td>0.00 s</td><td>–</td>",
+		"kill at 6.0 s; stop at 10.0 s; lag at 12.0 s",
+	} {
+		require.Contains(t, text, want)
+	}
+	require.NotContains(t, text, "%!", "a value that its format does not fit")
+	require.NotContains(t, read(t, sampleRun(t, t.TempDir(), nil)), "What the faults cost")
+}
+
+// read renders the report of a run directory.
+func read(t *testing.T, dir string) string {
+	t.Helper()
+	file, err := WriteReport(dir)
+	require.NoError(t, err)
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(text)
+}
+
 // A run that was cut short has neither samples nor percentiles; its page says
 // so and is a page all the same.
 func TestReportOfARunWithNothingMeasured(t *testing.T) {

@@ -47,6 +47,9 @@ func (tr *trial) collect(res *load.Result, spec load.Spec) {
 		t.DrainS = &s
 	}
 	t.Ledger = ledgerOf(res)
+	for _, e := range res.Events {
+		t.Events = append(t.Events, results.Event{AtS: e.At.Seconds(), What: e.What})
+	}
 	for _, c := range res.CatchUps {
 		t.CatchUps = append(t.CatchUps, results.CatchUp{Group: c.Group, Backlog: c.Backlog, TookS: c.Took.Seconds()})
 	}

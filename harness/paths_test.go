@@ -23,10 +23,10 @@ question: What?
 client: lean
 topics: [{name: a, partitions: 2}]
 payload: {generator: random, size: 1KiB}
-phases: [{warmup: 100ms}, {steady: 300ms, rate: 2000/s}, {drain: 10s}]
+phases: [{warmup: 100ms}, {steady: 500ms, rate: 20000/s}, {drain: 10s}]
 host: {target.cpus: `+cpu+`, generator.cpus: `+cpu+`, warm: 1MiB}
 `), 0o644))
-	o := PathsOptions{RunOptions: options(t, nil, "child"), Scenarios: []string{file}, Sizes: []string{"4KiB", "16KiB"}, Rounds: 2, limitRound: time.Millisecond}
+	o := PathsOptions{RunOptions: options(t, nil, "child"), Scenarios: []string{file}, Sizes: []string{"4KiB", "16KiB"}, Rounds: 2, limitRound: 30 * time.Millisecond}
 	o.Binary = exe
 	var progress strings.Builder
 	o.Progress = &progress

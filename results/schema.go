@@ -93,6 +93,8 @@ type Trial struct {
 	Ledger Ledger   `json:"ledger"`
 	// Faults of the timeline that befell the target, in order.
 	Faults []Fault `json:"faults,omitempty"`
+	// Events of the timeline that befell the clients, in order.
+	Events []Event `json:"events,omitempty"`
 	// CatchUps are of the groups that had been kept from reading.
 	CatchUps []CatchUp `json:"catch_ups,omitempty"`
 	// UnavailableS is the longest time in which records waited and none was
@@ -264,6 +266,13 @@ type CatchUp struct {
 	Group   int     `json:"group"`
 	Backlog int64   `json:"backlog"` // records it was behind
 	TookS   float64 `json:"took_s"`  // until 1 % of that was left
+}
+
+// Event is something that the lab did with its own clients: a group that was held
+// from reading, members that came or went.
+type Event struct {
+	AtS  float64 `json:"at_s"` // seconds since the start of the run
+	What string  `json:"what"`
 }
 
 // Fault is something that the lab did to the target. Times are seconds since

@@ -321,7 +321,8 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 	}
 	var events []Event
 	var back []CatchUp
-	acting.Go(func() { events, back = r.timeline(r.soft, crews, drivers) })
+	live := crews // the reader of the leftovers, added below, is not the timeline's
+	acting.Go(func() { events, back = r.timeline(r.soft, live, drivers) })
 	w := newWatch(r, drivers)
 	over := make(chan struct{})
 	var watching sync.WaitGroup
