@@ -35,14 +35,7 @@ func TestModel(t *testing.T) {
 		games, first = 1, n
 	}
 	seen := map[string]int{}
-	for i := range games {
-		seed := first + uint64(i)
-		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { newGame(t, seed, seen).play(250) }) {
-			t.Fatalf("again: SEED=%d go test -run TestModel ./core/group", seed)
-		}
-	}
-	if games > 1 {
-		// The games went where it matters.
+	unseen := func() string { // the games are to go where it matters
 		for _, what := range []string{
 			"join ok", "sync ok", "commit ok", "heartbeat ok", "leave ok", "rebalanced", "crash", "rewritten", "replaced",
 			kerr.FencedInstanceID.Message, kerr.IllegalGeneration.Message, kerr.RebalanceInProgress.Message,
@@ -50,8 +43,21 @@ func TestModel(t *testing.T) {
 			kerr.NonEmptyGroup.Message, kerr.GroupSubscribedToTopic.Message, kerr.GroupIDNotFound.Message,
 			kerr.GroupMaxSizeReached.Message,
 		} {
-			require.NotZero(t, seen[what], "no game ever saw %q", what)
+			if seen[what] == 0 {
+				return what
+			}
 		}
+		return ""
+	}
+	// What is rare may need more games than were asked for.
+	for i := 0; i < games || games > 1 && i < 400 && unseen() != ""; i++ {
+		seed := first + uint64(i)
+		if !t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { newGame(t, seed, seen).play(250) }) {
+			t.Fatalf("again: SEED=%d go test -run TestModel ./core/group", seed)
+		}
+	}
+	if games > 1 {
+		require.Empty(t, unseen(), "no game ever saw it")
 	}
 }
 
