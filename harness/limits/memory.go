@@ -76,14 +76,29 @@ func (w *Warmed) Size() int64 {
 	return w.size
 }
 
-// Let frees n bytes of it: they are what the system takes next. The rest stays
-// page cache that nobody needs, which the kernel gives to whoever asks once
-// nothing is free.
+// Let frees n bytes of it: they are what the system takes next. One page of each
+// keep stays: what is free then never makes a whole huge page, the least that a
+// guest reports to its hypervisor as unused, and so stays warm however long it
+// takes until it is used. The kernel takes from such pieces before it breaks up a
+// whole one. What is not freed stays page cache that nobody needs, which the
+// kernel gives to whoever asks once nothing is free.
 func (w *Warmed) Let(n int64) {
-	if w != nil {
-		_ = w.f.Truncate(max(0, w.size-n))
+	if w == nil {
+		return
+	}
+	page := int64(os.Getpagesize())
+	for off := max(0, w.size-n) / keep * keep; off < w.size; off += keep {
+		err := unix.Fallocate(int(w.f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off+page, keep-page)
+		if err != nil { // the file system has no holes: free the end, for as long as it stays warm
+			_ = w.f.Truncate(max(0, w.size-n))
+			return
+		}
 	}
 }
+
+// keep is half of a huge page: whatever the alignment of memory, one page stays
+// in each.
+const keep = 1 << 20
 
 // Close frees all.
 func (w *Warmed) Close() {
