@@ -99,7 +99,8 @@ type way struct {
 
 func (w *way) Serve(f *netio.Frame) {
 	if err := w.step(f.Bytes()); err != nil {
-		w.fault.CompareAndSwap(nil, &err)
+		fault := err // so that err itself stays on the stack
+		w.fault.CompareAndSwap(nil, &fault)
 	}
 	f.Drop()
 	w.done.Add(1)

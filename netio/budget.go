@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// budget bounds the memory of all requests that are arriving or unanswered
-// (queued.max.request.bytes). A connection that may not take more pauses and
-// waits in line.
+// budget bounds the memory of all requests that are arriving or unanswered, and
+// of answers that have not left (queued.max.request.bytes). A connection that may
+// not take more pauses and waits in line.
 //
 // It is shared by a dynamic threshold, as switches share their packet memory: a
 // connection may hold as much as is still free. One alone comes to half of the
@@ -107,6 +107,16 @@ func (b *budget) armLocked() {
 			b.crowded()
 		}
 	})
+}
+
+// hold charges n bytes of an answer, which is there already, to f, which holds
+// nothing else any more. What is above the limit then keeps requests from being
+// begun.
+func (b *budget) hold(f *Frame, n int64) {
+	b.used.Add(n)
+	f.conn.charged.Add(n)
+	f.conn.unsent.Add(n)
+	f.charged = n
 }
 
 // give returns all that f holds.

@@ -56,5 +56,5 @@ func (c *Config) Register(s *knob.Set) {
 	s.Int(&c.MaxConnections, "max.connections", "connections served at once; more are refused", knob.Range(1, math.MaxInt32))
 	s.Duration(&c.MaxIdle, "connections.max.idle.ms", "a connection on which nothing moves for so long is closed; -1: never", knob.Within(-1, math.MaxInt64))
 	s.Int(&c.QueuedRequests, "queued.max.requests", "unanswered requests of one connection above which reading from it pauses", knob.Range(1, 1<<20))
-	s.Bytes(&c.QueuedBytes, "queued.max.request.bytes", "memory of all unanswered requests above which reading pauses; -1: no bound", knob.Range(-1, math.MaxInt64))
+	s.Bytes(&c.QueuedBytes, "queued.max.request.bytes", "memory of all unanswered requests and unread answers above which reading pauses; -1: no bound", knob.Range(-1, math.MaxInt64))
 }

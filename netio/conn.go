@@ -45,6 +45,7 @@ type Conn struct {
 	due     atomic.Uint32
 	cause   atomic.Pointer[cause] // set once: the connection is to close
 	charged atomic.Int64          // of the budget, by all its frames
+	unsent  atomic.Int64          // of charged, by answers
 	failed  atomic.Bool           // by Frame.Fail: it is to close once earlier replies left
 	seen    atomic.Int64          // the server's tick when bytes last moved
 	mute    atomic.Int64          // no frame is served before this, in ns since the server began; 0: none
@@ -79,11 +80,12 @@ const (
 type pause uint8
 
 const (
-	pauseSlots pause = 1 << iota // queued.max.requests
+	pauseSlots pause = 1 << iota // queued.max.requests, or turnBytes of unread answers
 	pauseRoom                    // queued.max.request.bytes
 	pauseDrain                   // the server stops
 	pauseFail                    // a frame failed: nothing after it is served
 	pauseMute                    // Conn.Mute
+	pauseTurn                    // the others on its loop have their turn
 )
 
 type cause struct {
@@ -162,12 +164,18 @@ func (c *Conn) notify(bit uint32) {
 
 // begin marks that a turn is running, so that what is noted from here on waits
 // for its end.
-func (c *Conn) begin() { c.due.Or(held) }
+func (c *Conn) begin() {
+	c.due.Or(held)
+	c.in.left = turnBytes
+}
 
 // turn does what is due. It reports that the connection must be closed, which
 // the engine does at once (and calls gone).
 func (c *Conn) turn() (closing bool) {
 	c.begin()
+	if c.cause.Load() == nil {
+		c.unpause(pauseTurn)
+	}
 	return c.finish()
 }
 
@@ -197,7 +205,7 @@ func (c *Conn) finish() (closing bool) {
 		if c.cause.Load() == nil {
 			c.pump()
 		}
-		if c.paused&pauseSlots != 0 && c.out.slots <= c.srv.cfg.QueuedRequests/2 {
+		if c.paused&pauseSlots != 0 && c.out.slots <= c.srv.cfg.QueuedRequests/2 && c.unsent.Load() <= turnBytes/2 {
 			c.unpause(pauseSlots)
 		}
 		if due&dueIdle != 0 {
@@ -211,6 +219,11 @@ func (c *Conn) finish() (closing bool) {
 		}
 		if c.cause.Load() != nil {
 			return true
+		}
+		if c.paused&pauseTurn != 0 {
+			c.flushStats()
+			c.link.schedule() // held stays: the next turn is on its way
+			return false
 		}
 		if c.due.CompareAndSwap(held, 0) {
 			c.flushStats()

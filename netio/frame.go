@@ -125,6 +125,9 @@ func (f *Frame) answer(k answerKind) {
 	}
 	f.kind = k
 	f.releaseRequest()
+	if k == answerReply && len(f.reply.Buf.B) > smallPiece {
+		c.srv.budget.hold(f, int64(len(f.reply.Buf.B)))
+	}
 	if f.stage.CompareAndSwap(stageOpen, stageAnswered) {
 		c.notify(dueAnswer)
 		return
@@ -156,6 +159,10 @@ func (f *Frame) releaseRequest() {
 
 // releaseReply gives the reply's memory and its remaining parts back.
 func (f *Frame) releaseReply() {
+	if f.charged != 0 {
+		f.conn.unsent.Add(-f.charged)
+		f.conn.srv.budget.give(f)
+	}
 	for i := f.ins; i < len(f.reply.Inserts); i++ {
 		f.reply.Inserts[i].Part.Release()
 	}

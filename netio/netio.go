@@ -9,10 +9,12 @@
 // range of a file, as memory, or to be copied.
 //
 // What is bounded: the slots of a connection (queued.max.requests), the memory of
-// all requests that are arriving or unanswered (queued.max.request.bytes and one
-// request), what a connection holds besides (one read, 256 KiB, while it pauses;
+// all requests that are arriving or unanswered and of answers that have not left
+// (queued.max.request.bytes, one request, and the answers under way when it is
+// reached), what a connection holds besides (one read, 256 KiB, while it pauses;
 // one copied chunk, 256 KiB, while its socket is full), and what a connection may
-// move before others have their turn (4 MiB). Above a bound, reading pauses.
+// move, or be served, before others have their turn (1 MiB, a request counting 4
+// KiB beside its bytes). Above a bound, reading pauses.
 //
 // A peer that ends its sending side is gone: replies that are ready still leave
 // as far as the socket takes them; requests that are unanswered get none.

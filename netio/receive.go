@@ -21,8 +21,15 @@ const (
 	chunkBytes = 256 << 10
 
 	// turnBytes bounds what one connection may move in one direction before
-	// the others on its loop have their turn.
-	turnBytes = 4 << 20
+	// the others on its loop have their turn. It is also what it may have in
+	// answers that it does not read, before no more requests are served. An
+	// answer of 1 MiB and its head are one turn.
+	turnBytes = 1<<20 + 64<<10
+
+	// requestCost is what a request counts of its turn beside its own bytes and
+	// those of an answer that is there at once: 256 KiB, read in one go, may be
+	// ten thousand requests.
+	requestCost = 4 << 10
 
 	// trusted is the longest length for which memory is set aside on the
 	// peer's word. For a longer one the buffer grows with what has arrived: to
@@ -49,6 +56,7 @@ type intake struct {
 	want  int    // its length
 	got   int    // its bytes so far; len(frame.buf.B) is what there is room for
 
+	left      int   // of this turn
 	opened    int64 // requests begun
 	looked    int64 // the one that was arriving at the last checkSlow; 0: none
 	lookedGot int   // and how much of it had
@@ -107,7 +115,7 @@ func (c *Conn) feed(p []byte) (rest []byte) {
 // used up.
 func (c *Conn) receive() (drained bool) {
 	in := &c.in
-	for left := turnBytes; left > 0 && c.readsDirect(); {
+	for left := in.left; left > 0 && c.readsDirect(); {
 		if in.got == len(in.frame.buf.B) && !c.growFrame(0) {
 			return false
 		}
@@ -155,11 +163,14 @@ func (c *Conn) openFrame(avail int) bool {
 	if c.mute.Load() != 0 {
 		c.checkMute()
 	}
+	if in.left <= 0 {
+		c.pause(pauseTurn)
+	}
 	if c.paused != 0 {
 		return false
 	}
-	if c.out.slots >= cfg.QueuedRequests {
-		if c.pump(); c.out.slots >= cfg.QueuedRequests {
+	if c.full() {
+		if c.pump(); c.full() {
 			c.pause(pauseSlots)
 			return false
 		}
@@ -212,7 +223,17 @@ func (c *Conn) serve() {
 	in.frame, in.nhead = nil, 0
 	in.frames++
 	c.out.push(f)
+	in.left -= requestCost + in.want
 	c.srv.handler.Serve(f)
+	if f.answered() && f.kind == answerReply {
+		in.left -= len(f.reply.Buf.B)
+	}
+}
+
+// full: the connection has as many requests, or bytes of answers, waiting to
+// leave as it may.
+func (c *Conn) full() bool {
+	return c.out.slots >= c.srv.cfg.QueuedRequests || c.unsent.Load() >= turnBytes
 }
 
 // keep stashes what feed could not take. rest is the reader's memory.
