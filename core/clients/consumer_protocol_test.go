@@ -119,19 +119,26 @@ func TestConsumerProtocolMembersComeAndGo(t *testing.T) {
 	members["m6"] = c.join("m6")
 	c.atRest(12, 3, 3)
 	c.hasRead(wrote)
-	for _, m := range members {
-		// With a callback of one's own kgo does not commit when it goes.
-		require.NoError(t, m.CommitUncommittedOffsets(bounded(t)))
+	// With a callback of one's own kgo commits neither as it gives partitions up nor
+	// as it goes: who has taken them over may have to read them again before it can.
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		for _, m := range members {
+			require.NoError(t, m.CommitUncommittedOffsets(bounded(t)))
+		}
+		committed, err := admin(t, b.addr).FetchOffsets(bounded(t), "crowd")
+		require.NoError(t, err)
+		var sum int64
+		committed.Each(func(o kadm.OffsetResponse) { sum += o.At })
+		if sum == int64(len(wrote)) {
+			break
+		}
+		require.Less(t, sum, int64(len(wrote)))
+		require.True(t, time.Now().Before(end), "%d of %d that were read are committed", sum, len(wrote))
 	}
 	for _, m := range members {
 		m.Close()
 	}
 	c.polling.Wait()
-	committed, err := admin(t, b.addr).FetchOffsets(bounded(t), "crowd")
-	require.NoError(t, err)
-	var sum int64
-	committed.Each(func(o kadm.OffsetResponse) { sum += o.At })
-	require.Equal(t, int64(len(wrote)), sum, "all that was read is committed")
 	require.NoError(t, b.end(syscall.SIGTERM))
 }
 
