@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"time"
 
@@ -132,7 +133,7 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 			}
 			pace.done++
 			runs[i] = run
-			alts[i].opts.ceiling = run.Trial.Audit.CeilingRate
+			shareCeiling(alts, i, run.Trial.Audit.CeilingRate)
 			switch run.Verdict.Outcome {
 			case results.Interrupted:
 				return ctx.Err()
@@ -162,6 +163,25 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 		}
 	}
 	return nil
+}
+
+// shareCeiling keeps the generator's ceiling, which the trial of alternative i
+// took, for every alternative that drives the same load: it says nothing about
+// the target, and taking it costs seconds.
+func shareCeiling(alts []alternative, i int, rate float64) {
+	from := alts[i].opts.Scenario
+	for k := range alts {
+		o := &alts[k].opts
+		if o.ceiling == 0 && (k == i || from.generatesLike(o.Scenario)) {
+			o.ceiling = rate
+		}
+	}
+}
+
+// generatesLike tells whether both scenarios make the generator do the same.
+func (s *Scenario) generatesLike(t *Scenario) bool {
+	return s.Host.GeneratorCPUs == t.Host.GeneratorCPUs && s.Host.TargetCPUs == t.Host.TargetCPUs &&
+		reflect.DeepEqual(s.spec(""), t.spec(""))
 }
 
 // pace guesses the time that remains: from the plan until a trial has ended,
@@ -286,7 +306,7 @@ func writeComparison(c *results.Comparison) error {
 // freshDir makes a directory named by the time and what it holds.
 func freshDir(parent string, at time.Time, name string) (string, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return "", err
+		return "", fmt.Errorf("no place for the results: %w (say another with --out)", err)
 	}
 	dir := filepath.Join(parent, at.UTC().Format("20060102T150405Z")+"-"+name)
 	for n := 2; ; n++ {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -383,7 +384,9 @@ func parse(file string, text []byte, sets []string) (*Scenario, error) {
 	d := &decoder{file: file, at: map[string]*yaml.Node{}}
 	s := defaults()
 	var doc yaml.Node
-	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); err != nil {
+	if err := yaml.NewDecoder(bytes.NewReader(text)).Decode(&doc); errors.Is(err, io.EOF) {
+		return nil, &Faults{[]string{file + ": the file is empty: begin with a scenario of the library (`millrace scenarios` lists them)"}}
+	} else if err != nil {
 		return nil, &Faults{[]string{fmt.Sprintf("%s: no sound YAML: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))}}
 	}
 	form := s.fields()

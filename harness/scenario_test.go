@@ -134,7 +134,7 @@ func TestParseFaults(t *testing.T) {
 		{"several at once", "payload: {size: 1KiB}\nproducers: {count: 2, linger: 5ms}",
 			"payload: {size: 1KX}\nproducers: {cuont: 2, linger: 5x}",
 			"x.yaml:4:17: payload.size: \"1KX\" is no size\nx.yaml:5:13: unknown key \"cuont\"\nx.yaml:5:31: producers.linger: \"5x\" is no duration"},
-		{"empty file", sound, "", "x.yaml: no sound YAML: EOF"},
+		{"empty file", sound, "", "x.yaml: the file is empty: begin with"},
 		{"broken YAML", "phases: [", "phases: [[", "x.yaml: no sound YAML: "},
 		{"scalar file", sound, "hello", `x.yaml:1:1: a scenario is a list of keys and values`},
 	}

@@ -48,6 +48,9 @@ worse than the first alternative's by more than the gate allows.`,
 					return usage(err)
 				}
 			}
+			if o.Rounds < 1 {
+				return usage(fmt.Errorf("--rounds %d: at least 1, and ten or more for intervals worth having", o.Rounds))
+			}
 			var c *results.Comparison
 			if stored {
 				c, err = compareStored(cmd, args, t, o.Gate, anyway)

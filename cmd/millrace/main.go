@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -110,7 +111,39 @@ func newRoot(stdout, stderr io.Writer) (root *cobra.Command, began *bool) {
 		reportCmd(), dashCmd(), scenariosCmd(), planCmd(), validateCmd(), knobsCmd(), limitsCmd(), pathsCmd(), baselineCmd(), sinkCmd(), agentCmd(), soakCmd(), logCmd(),
 		topicCmd(), groupCmd(), configCmd(),
 	)
+	explainArgs(root)
 	return root, began
+}
+
+// explainArgs has every command below root say how it is written where its
+// arguments are wrong, and the mere groups of commands refuse what is none of
+// theirs: cobra would print their help and call it success.
+func explainArgs(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		explainArgs(cmd)
+		check := cmd.Args
+		if cmd.HasSubCommands() && !cmd.Runnable() {
+			check = cobra.NoArgs
+			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+		if check == nil {
+			continue
+		}
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			err := check(cmd, args)
+			if err == nil {
+				return nil
+			}
+			if !cmd.HasSubCommands() {
+				return fmt.Errorf("%w: write %s", err, cmd.UseLine())
+			}
+			var names []string
+			for _, sub := range cmd.Commands() {
+				names = append(names, sub.Name())
+			}
+			return fmt.Errorf("%w: there are %s", err, strings.Join(names, ", "))
+		}
+	}
 }
 
 // isTerminal tells whether w is a terminal that a line can be rewritten on.
