@@ -13,8 +13,8 @@
 // (queued.max.request.bytes, one request, and the answers under way when it is
 // reached), what a connection holds besides (one read, 256 KiB, while it pauses;
 // one copied chunk, 256 KiB, while its socket is full), and what a connection may
-// move, or be served, before others have their turn (1 MiB, a request counting 4
-// KiB beside its bytes). Above a bound, reading pauses.
+// move before others have their turn (4 MiB sent; about 1 MiB received and served, a
+// request counting 4 KiB beside its bytes). Above a bound, reading pauses.
 //
 // A peer that ends its sending side is gone: replies that are ready still leave
 // as far as the socket takes them; requests that are unanswered get none.

@@ -20,10 +20,9 @@ const (
 	// first. It lets one system call bring in hundreds of small requests.
 	chunkBytes = 256 << 10
 
-	// turnBytes bounds what one connection may move in one direction before
-	// the others on its loop have their turn. It is also what it may have in
-	// answers that it does not read, before no more requests are served. An
-	// answer of 1 MiB and its head are one turn.
+	// turnBytes bounds what is received from one connection before the others on
+	// its loop have their turn; for what is sent see sendBytes. It is also what it may have in
+	// answers that it does not read, before no more requests are served.
 	turnBytes = 1<<20 + 64<<10
 
 	// requestCost is what a request counts of its turn beside its own bytes and
