@@ -307,7 +307,7 @@ func (s *groupScript) sync(c *classic, assign ...kmsg.ConsumerMemberAssignmentTo
 	s.say("sync %s: %s %s,%s%s", c.group, codeText(resp.ErrorCode), deref(resp.ProtocolType), deref(resp.Protocol), text)
 	c.owned = nil
 	for _, t := range a.Topics {
-		c.owned = append(c.owned, kmsg.ConsumerMemberMetadataOwnedPartition{Topic: t.Topic, Partitions: t.Partitions})
+		c.owned = append(c.owned, kmsg.ConsumerMemberMetadataOwnedPartition(t))
 	}
 	return a.Topics
 }

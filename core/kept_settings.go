@@ -66,19 +66,27 @@ func (k *kept) frozen() frozen {
 
 func (k *kept) valid(value string) error {
 	if err := k.check(strings.TrimSpace(value)); err != nil {
-		return fmt.Errorf("Invalid value %s for configuration %s: %w", value, k.name, err)
+		return kafkaSays("Invalid value %s for configuration %s: %v", value, k.name, err)
 	}
 	return nil
 }
+
+// kafkaSays is an error in Kafka's own words, which administrators' scripts match on, so with its
+// capitals and full stops.
+func kafkaSays(format string, args ...any) error { return kafkaError(fmt.Sprintf(format, args...)) }
+
+type kafkaError string
+
+func (e kafkaError) Error() string { return string(e) }
 
 func atLeast(least int64, bits int) func(string) error {
 	return func(value string) error {
 		n, err := strconv.ParseInt(value, 10, bits)
 		switch {
 		case err != nil:
-			return fmt.Errorf("Not a number of %d bits", bits)
+			return kafkaSays("Not a number of %d bits", bits)
 		case n < least:
-			return fmt.Errorf("Value must be at least %d", least)
+			return kafkaSays("Value must be at least %d", least)
 		}
 		return nil
 	}
@@ -86,14 +94,14 @@ func atLeast(least int64, bits int) func(string) error {
 
 func boolean(value string) error {
 	if !strings.EqualFold(value, "true") && !strings.EqualFold(value, "false") {
-		return fmt.Errorf("Expected value to be either true or false")
+		return kafkaSays("Expected value to be either true or false")
 	}
 	return nil
 }
 
 func noTiers(value string) error {
 	if strings.EqualFold(value, "true") {
-		return fmt.Errorf("Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.")
+		return kafkaSays("Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage.")
 	}
 	return boolean(value)
 }
@@ -106,7 +114,7 @@ func throttledReplicas(value string) error {
 	}
 	for _, at := range strings.Split(value, ",") {
 		if !replicaAt.MatchString(strings.TrimSpace(at)) {
-			return fmt.Errorf("Want * or a list of PARTITION:BROKER")
+			return kafkaSays("Want * or a list of PARTITION:BROKER")
 		}
 	}
 	return nil

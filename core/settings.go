@@ -45,7 +45,7 @@ func (c Config) topicSettings(overrides map[string]string) (*settings, error) {
 		}
 		for name := range own {
 			if k := topicKnob(set, name); k == nil {
-				return nil, fmt.Errorf("Unknown topic config name: %s%s", name, knob.Suggest(name, topicKnobNames(set)))
+				return nil, kafkaSays("Unknown topic config name: %s%s", name, knob.Suggest(name, topicKnobNames(set)))
 			}
 		}
 		if err := set.Apply(own); err != nil {

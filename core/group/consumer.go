@@ -234,19 +234,6 @@ func (m *subscriber) reads(yield func(string) bool) {
 	}
 }
 
-// onlyClassicBut: all members but m speak the classic protocol, and m does not.
-func (c *consumerGroup) onlyClassicBut(m *subscriber) bool {
-	if m.classic != nil {
-		return false
-	}
-	for _, other := range c.members {
-		if other != m && other.classic == nil {
-			return false
-		}
-	}
-	return true
-}
-
 // assignorName is what most of those members want that have a wish.
 func (c *consumerGroup) assignorName() string {
 	votes := map[string]int{}
