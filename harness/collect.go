@@ -50,6 +50,9 @@ func (tr *trial) collect(res *load.Result, spec load.Spec) {
 	for _, e := range res.Events {
 		t.Events = append(t.Events, results.Event{AtS: e.At.Seconds(), What: e.What})
 	}
+	for _, c := range res.Complaints {
+		tr.note("%s", complaintText(c))
+	}
 	for _, c := range res.CatchUps {
 		t.CatchUps = append(t.CatchUps, results.CatchUp{Group: c.Group, Backlog: c.Backlog, TookS: c.Took.Seconds()})
 	}
@@ -255,19 +258,38 @@ func ledgerOf(res *load.Result) results.Ledger {
 		l.Reason = "reading back ended early"
 	}
 	for _, e := range r.Examples {
-		at := fmt.Sprintf("%s: %s-%d", e.Kind, e.Topic, e.Partition)
-		if e.Offset >= 0 {
-			at += fmt.Sprintf(" offset %d", e.Offset)
-		}
-		if e.Producer < 0 {
-			l.Examples = append(l.Examples, at+" on: acknowledged and read, and no longer in the log")
-			continue
-		}
-		who := fmt.Sprintf("group %d", e.Group)
-		if e.Group < 0 {
-			who = "read again at the end"
-		}
-		l.Examples = append(l.Examples, fmt.Sprintf("%s, record %d of producer %d, %s", at, e.Sequence, e.Producer, who))
+		l.Examples = append(l.Examples, exampleText(e))
 	}
 	return l
+}
+
+// exampleText says where a violation was seen, and of which record.
+func exampleText(e load.Example) string {
+	at := fmt.Sprintf("%s: %s-%d", e.Kind, e.Topic, e.Partition)
+	if e.Offset >= 0 {
+		at += fmt.Sprintf(" offset %d", e.Offset)
+	}
+	if e.Kind == "lost" && e.Producer < 0 {
+		return at + " on: acknowledged and read, and no longer in the log"
+	}
+	who := fmt.Sprintf("group %d", e.Group)
+	if e.Group < 0 {
+		who = "read again at the end"
+	}
+	switch {
+	case e.Why != "":
+		return fmt.Sprintf("%s, %s: %s", at, who, e.Why)
+	case e.Producer < 0:
+		return fmt.Sprintf("%s, %s: whose record it was cannot be told", at, who)
+	}
+	return fmt.Sprintf("%s, record %d of producer %d, %s", at, e.Sequence, e.Producer, who)
+}
+
+// complaintText says what went wrong for the generator's clients, and how often.
+func complaintText(c load.Complaint) string {
+	text := c.What + ": " + c.Error
+	if c.Count > 1 {
+		text += fmt.Sprintf(" (%s times)", results.FormatCount(float64(c.Count)))
+	}
+	return text
 }

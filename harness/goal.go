@@ -77,7 +77,7 @@ var figures = map[string]figure{
 	"throughput.bytes":        {unit: bytesSec, doc: "key and value bytes acknowledged per second", of: func(_ *results.Trial, p *results.Phase) *float64 { return val(p.Acked.ByteRate) }},
 	"consume.throughput":      {unit: perSec, doc: "records seen by consumers per second, all groups together", of: func(_ *results.Trial, p *results.Phase) *float64 { return val(p.Consumed.Rate) }},
 	"lag.max":                 {unit: plain, lower: true, doc: "most records acknowledged and not yet seen, worst group", of: func(_ *results.Trial, p *results.Phase) *float64 { return val(p.LagMax) }},
-	"errors":                  {unit: plain, lower: true, doc: "records refused or given up", of: func(_ *results.Trial, p *results.Phase) *float64 { return val(p.Errors) }},
+	"errors":                  {unit: plain, lower: true, doc: "records refused or given up, and damaged ones that were read", of: func(_ *results.Trial, p *results.Phase) *float64 { return val(p.Errors) }},
 	"cpu.ns_per_record":       {unit: plain, lower: true, doc: "CPU of the target per record", of: cost(func(c *results.Cost) *float64 { return val(c.PerRecord.CPUNs) })},
 	"cpu.cores":               {unit: plain, lower: true, doc: "CPU seconds of the target per second", of: cost(func(c *results.Cost) *float64 { return val(c.Cores) })},
 	"allocs_per_record":       {unit: plain, lower: true, doc: "heap allocations of the target per record", of: cost(func(c *results.Cost) *float64 { return c.PerRecord.Allocs })},

@@ -128,7 +128,7 @@ type Phase struct {
 	Sent          Flow    `json:"sent"`     // handed to the clients
 	Acked         Flow    `json:"acked"`    // acknowledged by the target
 	Consumed      Flow    `json:"consumed"` // seen by consumers; each of G groups counts
-	Errors        int64   `json:"errors"`   // records refused or given up
+	Errors        int64   `json:"errors"`   // records refused or given up, and damaged ones that were read
 	LagMax        int64   `json:"lag_max"`  // most records acknowledged and not yet seen, worst group
 
 	// Latency by histogram: schedule_lag, send_block, ack, e2e, service.

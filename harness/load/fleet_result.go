@@ -22,6 +22,9 @@ func (f *fleet) result() *Result {
 	for _, c := range f.crew {
 		if c.Result != nil {
 			res.Unsent += c.Result.Unsent
+			for _, said := range c.Result.Complaints {
+				res.Complaints = addComplaint(res.Complaints, said)
+			}
 		}
 	}
 	res.Gaps = f.gaps()

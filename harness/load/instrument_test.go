@@ -133,7 +133,7 @@ func TestFaultsAreCaught(t *testing.T) {
 	for _, client := range Clients() {
 		for _, fault := range []string{"none", "lose", "double", "swap", "damage", "damage-crc"} {
 			if client == "kgo" && fault == "damage-crc" {
-				continue // franz-go itself refuses such a batch, for ever
+				continue // see TestRefusedForEver
 			}
 			bubble(t, client+"/"+fault, func(t *testing.T) {
 				target := newSynthetic(Topic{"events", 2})

@@ -3,6 +3,7 @@ package load
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -19,11 +20,18 @@ type kgoConsumer struct {
 }
 
 func newKgoConsumer(r *run, group int, live bool) *kgoConsumer {
-	c := &kgoConsumer{r: r, number: map[string][]int{}, read: r.ledger.of(group), live: live, shard: r.rec.shard()}
-	for n, at := range r.sources {
-		c.number[at.topic] = append(c.number[at.topic], n) // sources are in order of index
-	}
+	c := &kgoConsumer{r: r, read: r.ledger.of(group), live: live, shard: r.rec.shard()}
+	c.number = numbered(r.sources)
 	return c
+}
+
+// numbered finds each partition's number by its topic and index.
+func numbered(parts []partition) map[string][]int {
+	number := map[string][]int{}
+	for n, at := range parts {
+		number[at.topic] = append(number[at.topic], n) // they are in order of index
+	}
+	return number
 }
 
 func (kgoClient) consumer(r *run, group int, parts []int, live bool, g *gate) (consumer, error) {
@@ -69,23 +77,57 @@ func (c *kgoConsumer) run(ctx context.Context) {
 	for c.gate.pass(ctx); ctx.Err() == nil; c.gate.pass(ctx) {
 		f := cl.PollFetches(ctx)
 		now := c.r.now()
-		f.EachError(func(topic string, part int32, err error) {
-			if ctx.Err() == nil {
-				c.r.complain("consume", fmt.Errorf("topic %s partition %d: %w", topic, part, err))
-			}
-		})
 		f.EachPartition(func(p kgo.FetchTopicPartition) {
 			if len(p.Records) > 0 {
-				c.saw(c.read[c.number[p.Topic][p.Partition]], p.Records, now)
+				c.saw(c.number[p.Topic][p.Partition], p.Records, now)
+			}
+		})
+		// An error stands behind the records that came with it.
+		f.EachError(func(topic string, part int32, err error) {
+			if ctx.Err() == nil {
+				c.r.unread(c.shard, c.number[topic], c.read, part, topic, err)
 			}
 		})
 		cl.AllowRebalance()
 	}
 }
 
-// saw books what one poll brought of one partition.
-func (c *kgoConsumer) saw(to *reading, recs []*kgo.Record, now int64) {
+// unread books an error that came in place of a partition's records. franz-go
+// asks again from the same offset, and where the damage was done on the way, all
+// is well from then on: but for this, nobody would know. The partition is given
+// by its topic, the numbers of the topic's partitions, and its index.
+func (r *run) unread(s *shard, numbers []int, read []*reading, index int32, topic string, err error) {
+	if !refused(err) || index < 0 || int(index) >= len(numbers) {
+		r.complain("consume", fmt.Errorf("topic %s partition %d: %w", topic, index, err))
+		return
+	}
+	to := read[numbers[index]]
+	if why := "the client refused a batch: " + err.Error(); to.refuse(why) {
+		s.Lock()
+		r.damaged(s, partition{topic, index}, to.position(), 1, why)
+		s.Unlock()
+	}
+}
+
+// refused says whether an error of a fetch means that its records came damaged.
+// franz-go has no type for that, so it is told by what it says.
+func refused(err error) bool {
+	text := err.Error()
+	for _, said := range []string{
+		"does not match calculated crc", "too short to allow for a crc", "not enough data", "does not match read length",
+		"unknown magic", "unknown batch magic", "invalid record batch", "unable to decompress batch",
+	} {
+		if strings.Contains(text, said) {
+			return true
+		}
+	}
+	return false
+}
+
+// saw books what one poll brought of one partition, given by its number.
+func (c *kgoConsumer) saw(part int, recs []*kgo.Record, now int64) {
 	var count Count
+	to := c.read[part]
 	c.shard.Lock()
 	defer c.shard.Unlock()
 	for _, rec := range recs {
@@ -103,6 +145,7 @@ func (c *kgoConsumer) saw(to *reading, recs []*kgo.Record, now int64) {
 			}
 		case ours || !sound:
 			to.sawDamaged(ours && to.plausible(s.producer, s.sequence), s.producer, s.sequence, 1, rec.Offset)
+			c.r.damaged(c.shard, c.r.sources[part], rec.Offset, 1, "a record is not what was sent")
 		default:
 			to.sawForeign(1, rec.Offset)
 		}

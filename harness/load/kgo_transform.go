@@ -62,6 +62,8 @@ type worker struct {
 	w       *workers
 	s       *kgo.GroupTransactSession
 	outputs map[string]string
+	numbers map[string][]int // of the inputs
+	shard   *shard
 	rng     *rand.Rand
 }
 
@@ -74,7 +76,7 @@ func newWorker(r *run, w *workers, group string, i int) (*worker, error) {
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(int32(max(p.BatchBytes, r.pool.longest()+1024))),
 		kgo.ProducerBatchCompression(kgoCodecs[p.Compression]))
-	k := &worker{r: r, w: w, outputs: map[string]string{}, rng: rand.New(rand.NewPCG(r.spec.Seed, uint64(1<<32+i)))}
+	k := &worker{r: r, w: w, outputs: map[string]string{}, numbers: numbered(r.parts), shard: r.rec.shard(), rng: rand.New(rand.NewPCG(r.spec.Seed, uint64(1<<32+i)))}
 	for n, t := range r.spec.Topics {
 		k.outputs[t.Name] = r.spec.Transform.Outputs[n].Name
 	}
@@ -111,6 +113,16 @@ func (k *worker) transaction(ctx context.Context) error {
 	defer none()
 	for until.Err() == nil {
 		fetches := k.s.PollFetches(until)
+		fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+			if n := len(p.Records); n > 0 {
+				k.r.ledger.inputs[k.numbers[p.Topic][p.Partition]].pass(p.Records[n-1].Offset + 1)
+			}
+		})
+		fetches.EachError(func(topic string, part int32, err error) {
+			if until.Err() == nil {
+				k.r.unread(k.shard, k.numbers[topic], k.r.ledger.inputs, part, topic, err)
+			}
+		})
 		fetches.EachRecord(func(rec *kgo.Record) {
 			out := &kgo.Record{Topic: k.outputs[rec.Topic], Partition: rec.Partition, Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
 			k.s.Produce(ctx, out, first.Promise())

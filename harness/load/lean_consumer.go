@@ -184,6 +184,9 @@ func (f *fetcher) step(ctx context.Context) (again bool, err error) {
 				if verr != nil {
 					if !errors.Is(verr, batching.ErrTruncated) && err == nil {
 						err = f.fault(place, verr)
+						if part := f.parts[place]; f.r.ledger.of(f.group)[part].refuse(verr.Error()) {
+							f.damaged(part, 1, f.next[place], verr.Error())
+						}
 					}
 					break // a batch cut short comes whole next time
 				}
@@ -240,7 +243,8 @@ func (f *fetcher) batch(part int, b batching.Batch, now int64) Count {
 	producer := int(b.ProducerEpoch())
 	ours := b.ProducerID() == -1 && producer >= 0 && producer < len(to.from) && b.BaseSequence() >= 0
 	if !ours {
-		if b.CheckCRC() != nil {
+		if err := b.CheckCRC(); err != nil {
+			f.damaged(part, n, b.BaseOffset(), err.Error())
 			to.sawDamaged(false, 0, 0, n, b.BaseOffset())
 		} else {
 			to.sawForeign(n, b.BaseOffset())
@@ -249,12 +253,14 @@ func (f *fetcher) batch(part int, b batching.Batch, now int64) Count {
 	}
 	seq := unwrap(b.BaseSequence(), to.topOf(producer))
 	s := f.r.ledger.streams[part][producer]
-	if b.CheckCRC() != nil {
+	if err := b.CheckCRC(); err != nil {
+		f.damaged(part, n, b.BaseOffset(), err.Error())
 		to.sawDamaged(to.plausible(producer, seq), producer, seq, n, b.BaseOffset())
 		return Count{}
 	}
 	sent, known := s.find(f.group, seq)
 	if known && !f.same(b, seq, sent) {
+		f.damaged(part, n, b.BaseOffset(), fmt.Sprintf("a batch of %d records is not the one that was sent", n))
 		to.sawDamaged(true, producer, seq, n, b.BaseOffset())
 		return Count{}
 	}
@@ -275,6 +281,13 @@ func (f *fetcher) batch(part int, b batching.Batch, now int64) Count {
 		f.shard.Unlock()
 	}
 	return count
+}
+
+// damaged counts n damaged records.
+func (f *fetcher) damaged(part int, n, offset int64, why string) {
+	f.shard.Lock()
+	f.r.damaged(f.shard, f.r.parts[part], offset, n, why)
+	f.shard.Unlock()
 }
 
 // same says whether the batch is the one that was sent.

@@ -28,6 +28,9 @@ type ledger struct {
 	// mapped says that what is read lies elsewhere than what is written (see
 	// Transform): offsets of the two cannot be compared.
 	mapped bool
+	// inputs are what the workers of a Transform read, by partition: how far, and
+	// what came damaged. nil: there is none.
+	inputs []*reading
 	// audited says that the audit has read what there is.
 	audited bool
 	// committed says that readers leave out what was aborted.
@@ -169,6 +172,7 @@ type reading struct {
 	foreign int64
 	damaged int64     // so damaged that they cannot be told
 	first   []Example // damaged, at most maxExamples
+	refused int64     // one above the offset of the last batch that was refused
 }
 
 // source is what a reading saw of one producer.
@@ -244,6 +248,22 @@ func (r *reading) sawDamaged(known bool, producer int, seq, n, offset int64) {
 	s.bad.add(seq, seq+n)
 	s.top = max(s.top, seq+n)
 	note(&s.bad1, at)
+}
+
+// refuse books a batch that came so damaged that the client would not take it,
+// and asks for it again: one damaged record, as nobody knows how many it holds.
+// That it comes whole the next time does not undo it. false: it was refused at
+// this offset before.
+func (r *reading) refuse(why string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.refused == r.next+1 {
+		return false
+	}
+	r.refused = r.next + 1
+	r.damaged++
+	note(&r.first, Example{Producer: -1, Sequence: -1, Offset: r.next, Why: why})
+	return true
 }
 
 // sawForeign books n records that are not of this run.
@@ -462,6 +482,14 @@ func (l *ledger) report(ends []int64) LedgerReport {
 			l.vanished(&rep, p, ends[p])
 		}
 	}
+	for p, r := range l.inputs {
+		r.mu.Lock()
+		rep.Corrupt += r.damaged
+		for _, e := range r.first {
+			rep.addExample("corrupt", l.parts[p], 0, e)
+		}
+		r.mu.Unlock()
+	}
 	if l.acks {
 		rep.Failed = rep.Sent - rep.Acknowledged - rep.Aborted
 	}
@@ -518,10 +546,7 @@ func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 	add := func(kind string, list []Example, acked *rangeSet) {
 		for _, e := range list {
 			if acked == nil || acked.has(e.Sequence) {
-				e.Kind, e.Group, e.Topic, e.Partition = kind, g, l.parts[p].topic, int(l.parts[p].index)
-				if countKind(rep.Examples, kind) < maxExamples {
-					rep.Examples = append(rep.Examples, e)
-				}
+				rep.addExample(kind, l.parts[p], g, e)
 			}
 		}
 	}
@@ -562,6 +587,15 @@ func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 		add("reordered", src.late1, &s.acked)
 		add("corrupt", src.bad1, nil)
 		s.mu.Unlock()
+	}
+}
+
+// addExample keeps an example of a partition, as found by a group, where there
+// is room.
+func (rep *LedgerReport) addExample(kind string, at partition, group int, e Example) {
+	if countKind(rep.Examples, kind) < maxExamples {
+		e.Kind, e.Group, e.Topic, e.Partition = kind, group, at.topic, int(at.index)
+		rep.Examples = append(rep.Examples, e)
 	}
 }
 

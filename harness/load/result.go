@@ -32,9 +32,20 @@ type Result struct {
 	Events []Event
 	// CatchUps are of the groups that a Hold had kept from reading.
 	CatchUps []CatchUp
+	// Complaints are the errors that the run met, each text once, and those that
+	// came first: at most maxComplaints of them.
+	Complaints []Complaint
 	// Stopped is set where the context ended the run early.
 	Stopped bool
 }
+
+// Complaint is an error, what was being done, and how often it came.
+type Complaint struct {
+	What, Error string
+	Count       int64
+}
+
+const maxComplaints = 8
 
 // Gap is from the last acknowledgement before it to the first after it.
 type Gap struct{ From, To time.Duration }
@@ -68,7 +79,7 @@ type PhaseResult struct {
 	Sent, Acked Count
 	Consumed    Count // each group counts
 	WireBytes   int64 // of batches as sent, compressed; lean only
-	Errors      int64 // records refused or given up
+	Errors      int64 // records refused or given up, and damaged ones that were read
 	Reconnects  int64 // connections that were opened again, lean only
 	LagMax      int64 // most records acknowledged and not yet seen, worst group
 	// Late counts records handed to the client more than a millisecond after
@@ -150,7 +161,10 @@ type LedgerReport struct {
 	Lost       int64 // acknowledged, never seen by a group
 	Duplicated int64 // seen again by the same group
 	Reordered  int64 // seen after a record of the same producer that was sent later
-	Corrupt    int64 // checksum wrong, or content not what was sent
+	// Corrupt records had a wrong checksum, or not the content that was sent. A
+	// batch that the client itself refused to take counts as one, also where it
+	// came whole the next time.
+	Corrupt int64
 
 	// Aborted records were sent in transactions that were aborted. AbortedSeen,
 	// a violation, is those of them that a reader of committed records saw.
@@ -181,4 +195,7 @@ type Example struct {
 	Offset    int64 // where it was read; for lost, of the record read after the gap, -1: none
 	Producer  int
 	Sequence  int64 // of the producer in the partition, from 0
+	// Why is what the client said of a batch that it refused; Producer and
+	// Sequence are -1 then.
+	Why string `json:",omitempty"`
 }

@@ -48,8 +48,11 @@ type run struct {
 	soft, hard         context.Context
 	stopSoft, stopHard context.CancelFunc
 
-	complaints atomic.Int64 // errors so far, for saying only the first of them
-	readBack   atomic.Bool  // nothing is measured any more, only read for the ledger
+	readBack atomic.Bool // nothing is measured any more, only read for the ledger
+
+	complaining sync.Mutex
+	complaints  []Complaint // guarded by complaining
+	complained  int64       // guarded by complaining
 }
 
 // now is nanoseconds since the start.
@@ -99,15 +102,42 @@ func (r *run) dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	return d.DialContext(ctx, network, addr)
 }
 
-// complain says the first few errors of a run, and then every thousandth: each
-// is counted elsewhere.
+// complain keeps an error for the result, and logs the first few of a run and
+// then every thousandth. What an error cost is counted elsewhere.
 func (r *run) complain(what string, err error) {
 	if err == nil || r.hard.Err() != nil {
 		return
 	}
-	if n := r.complaints.Add(1); n <= 5 || n%1000 == 0 {
+	r.complaining.Lock()
+	r.complained++
+	n := r.complained
+	r.complaints = addComplaint(r.complaints, Complaint{what, err.Error(), 1})
+	r.complaining.Unlock()
+	if n <= 5 || n%1000 == 0 {
 		r.log.Warn(what, "error", err, "errors so far", n)
 	}
+}
+
+// addComplaint counts it with those of the same text, or keeps it where there is
+// room.
+func addComplaint(list []Complaint, c Complaint) []Complaint {
+	for i := range list {
+		if list[i].What == c.What && list[i].Error == c.Error {
+			list[i].Count += c.Count
+			return list
+		}
+	}
+	if len(list) < maxComplaints {
+		list = append(list, c)
+	}
+	return list
+}
+
+// damaged counts n damaged records that a reader came upon, and says where. The
+// caller holds the shard's lock.
+func (r *run) damaged(s *shard, at partition, offset, n int64, why string) {
+	s.tally.errors += n
+	r.complain("consume", fmt.Errorf("topic %s partition %d offset %d: %s", at.topic, at.index, offset, why))
 }
 
 const (
@@ -197,6 +227,9 @@ func newRun(s Spec) (*run, error) {
 	r.sources = r.parts
 	if s.Transform.Workers > 0 {
 		r.ledger.mapped = true
+		for range r.parts {
+			r.ledger.inputs = append(r.ledger.inputs, &reading{})
+		}
 		r.sources = partitionsOf(s.Transform.Outputs)
 	}
 	r.ledger.committed = s.Consumers.Committed
@@ -363,6 +396,9 @@ func (r *run) carryOut(ctx context.Context, drivers []*driver) (*Result, error) 
 
 	res := w.result()
 	res.Events, res.CatchUps = events, back
+	r.complaining.Lock()
+	res.Complaints = r.complaints
+	r.complaining.Unlock()
 	res.Drained = drained && !w.stopped && res.Unsent == 0
 	res.DrainTime = time.Duration(at) - w.drainBegin()
 	if r.spec.part != nil { // the ledger of all parts is somebody else's

@@ -161,7 +161,7 @@ func (l *ledger) readingSnapshots(begin []int64) (list []readingSnapshot) {
 	for g, group := range l.readings {
 		for p, r := range group {
 			r.mu.Lock()
-			if r.next > begin[p] {
+			if r.next > begin[p] || r.damaged > 0 {
 				list = append(list, r.snapshot(g, p))
 			}
 			r.mu.Unlock()

@@ -1,0 +1,272 @@
+package load_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"millrace/batching"
+	"millrace/harness/load"
+)
+
+// million is a spec of n records that are due within a second, by one producer,
+// so that the order of its records is the order of the log.
+func million(client, addr string, n int) load.Spec {
+	return load.Spec{
+		Client: client, Brokers: []string{addr}, Topics: []load.Topic{{Name: "events", Partitions: 4}},
+		Payload:   load.Payload{Generator: load.Random, Size: load.Size{Mean: 24}, PoolBytes: 1 << 20},
+		Producers: load.Producers{Count: 1, Acks: load.AcksAll, Linger: 5 * time.Millisecond, BatchBytes: 16 << 10, Retries: -1, MaxInFlight: 4},
+		Consumers: load.Consumers{Groups: 1, Members: 1, MaxWait: 50 * time.Millisecond},
+		Phases: []load.Phase{
+			{Kind: load.Steady, Len: time.Second, Pacer: load.Constant(float64(n))},
+			{Kind: load.Drain, Len: time.Minute},
+		},
+		Seed: 7,
+	}
+}
+
+// damage is what a wire or a broker does to one record, or to one batch, after a
+// number of records has passed.
+type damage struct {
+	name  string
+	after int
+	// One of them. produced changes the records of a batch before the broker has
+	// them, twice sends a whole request again, fetched changes what a client is
+	// answered, and says whether it could.
+	produced func([]batching.Record) []batching.Record
+	twice    bool
+	fetched  func(records []byte) ([]byte, bool)
+
+	n      int   // records in what was hit; 0: nothing yet
+	offset int64 // of it, where the broker's answer was changed
+	part   int32
+}
+
+var damages = []damage{
+	{name: "one record lost", produced: func(r []batching.Record) []batching.Record { return append(r[:3:3], r[4:]...) }},
+	{name: "one record doubled", produced: func(r []batching.Record) []batching.Record { return append(append(r[:4:4], r[3]), r[4:]...) }},
+	{name: "two records exchanged", produced: func(r []batching.Record) []batching.Record { r[3], r[4] = r[4], r[3]; return r }},
+	{name: "one bit before it was stored", produced: func(r []batching.Record) []batching.Record {
+		r[3].Value = bytes.Clone(r[3].Value)
+		r[3].Value[5] ^= 0x10
+		return r
+	}},
+	{name: "one bit on the wire", fetched: func(records []byte) ([]byte, bool) {
+		b, err := batching.View(records)
+		if err == nil {
+			b.Payload()[len(b.Payload())/2] ^= 0x10
+		}
+		return records, err == nil
+	}},
+	{name: "one request doubled", twice: true},
+	{name: "one batch lost on the wire", fetched: func(records []byte) ([]byte, bool) {
+		b, err := batching.View(records)
+		if err != nil || len(records) < b.Size()+batching.HeaderSize {
+			return records, false
+		}
+		return records[b.Size():], true
+	}},
+	{name: "two batches exchanged on the wire", fetched: func(records []byte) ([]byte, bool) {
+		a, err := batching.View(records)
+		if err != nil {
+			return records, false
+		}
+		b, err := batching.View(records[a.Size():])
+		if err != nil {
+			return records, false
+		}
+		a, b = view(bytes.Clone(a.Bytes())), view(bytes.Clone(b.Bytes()))
+		b.SetBaseOffset(a.BaseOffset())
+		a.SetBaseOffset(b.NextOffset())
+		return append(append(append([]byte{}, b.Bytes()...), a.Bytes()...), records[a.Size()+b.Size():]...), true
+	}},
+}
+
+func view(raw []byte) batching.Batch {
+	b, err := batching.View(raw)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+// inflict lets the proxy do each of the damages, one after the other.
+func inflict(t *testing.T, p *proxy, list []*damage) {
+	var produced, fetched int
+	p.produced = func(_ string, part int32, raw []byte) []byte {
+		b := view(raw)
+		produced += b.Count()
+		for _, d := range list {
+			if d.n > 0 || d.produced == nil || produced < d.after || b.Count() < 8 {
+				continue
+			}
+			d.n, d.part = b.Count(), part
+			out, err := rebuilt(raw, d.produced)
+			if err != nil {
+				t.Error(err)
+			}
+			return out
+		}
+		return nil
+	}
+	p.repeat = func(records int) bool {
+		for _, d := range list {
+			if d.twice && d.n == 0 && produced >= d.after {
+				d.n = records
+				return true
+			}
+		}
+		return false
+	}
+	p.fetched = func(_ string, part int32, records []byte) []byte {
+		b, err := batching.View(records)
+		if err != nil {
+			return records // cut short: it comes whole the next time
+		}
+		for rest := records; ; {
+			b, err := batching.View(rest)
+			if err != nil {
+				break
+			}
+			fetched, rest = fetched+b.Count(), rest[b.Size():]
+		}
+		for _, d := range list {
+			if d.n > 0 || d.fetched == nil || fetched < d.after {
+				continue
+			}
+			n, offset := b.Count(), b.BaseOffset()
+			out, ok := d.fetched(records)
+			if ok {
+				d.n, d.offset, d.part = n, offset, part
+				return out
+			}
+		}
+		return records
+	}
+}
+
+// TestMillionThroughSockets: of a million records that go through real sockets to
+// a real broker and back, what happens to one is found, counted and named; and
+// nothing is found where the same proxy leaves all alone.
+//
+// A kgo client tells records apart, the lean client batches: what happens to a
+// record is to it a batch that is not what was sent.
+func TestMillionThroughSockets(t *testing.T) {
+	type counts struct{ Lost, Duplicated, Reordered, Corrupt int64 }
+	for _, c := range []struct {
+		client string
+		n      int
+		want   func(size map[string]int64) counts
+		errors func(size map[string]int64) int64
+	}{
+		{"kgo", 1_000_000, func(n map[string]int64) counts {
+			return counts{
+				Lost:       1 + n["one batch lost on the wire"],
+				Duplicated: 1 + n["one request doubled"],
+				Reordered:  1 + n["two batches exchanged on the wire"],
+				Corrupt:    2, // what is refused counts as one
+			}
+		}, func(map[string]int64) int64 { return 2 }},
+		{"lean", 2_000_000, func(n map[string]int64) counts {
+			return counts{
+				Lost:       1 + n["one batch lost on the wire"],
+				Duplicated: 1 + n["one request doubled"],
+				Reordered:  n["two batches exchanged on the wire"],
+				Corrupt: n["one record lost"] - 1 + n["one record doubled"] + 1 + n["two records exchanged"] +
+					n["one bit before it was stored"] + n["one bit on the wire"],
+			}
+		}, func(n map[string]int64) int64 {
+			return n["one record lost"] - 1 + n["one record doubled"] + 1 + n["two records exchanged"] +
+				n["one bit before it was stored"] + n["one bit on the wire"]
+		}},
+	} {
+		t.Run(c.client+"/control", func(t *testing.T) {
+			addr := broker(t, "events")
+			p := newProxy(t, addr)
+			inflict(t, p, nil)
+			s := million(c.client, addr, c.n/10)
+			s.Through(p.addr)
+			res, err := load.Run(context.Background(), s)
+			require.NoError(t, err)
+			require.True(t, res.Drained)
+			require.EqualValues(t, c.n/10, res.Ledger.Acknowledged)
+			require.Equal(t, load.LedgerReport{Checked: true, Sent: int64(c.n / 10), Acknowledged: int64(c.n / 10), Seen: int64(c.n / 10)}, res.Ledger)
+			require.Empty(t, res.Complaints)
+		})
+		t.Run(c.client+"/damaged", func(t *testing.T) {
+			addr := broker(t, "events")
+			p := newProxy(t, addr)
+			var list []*damage
+			for i, d := range damages {
+				d.after = c.n * (i + 1) / 12
+				list = append(list, &d)
+			}
+			inflict(t, p, list)
+			s := million(c.client, addr, c.n)
+			s.Through(p.addr)
+			s.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+			res, err := load.Run(context.Background(), s)
+			require.NoError(t, err)
+			size := map[string]int64{}
+			for _, d := range list {
+				require.Positive(t, d.n, "%s did not come about", d.name)
+				size[d.name] = int64(d.n)
+			}
+			l := res.Ledger
+			require.GreaterOrEqual(t, l.Acknowledged, int64(1_000_000))
+			require.Equal(t, c.want(size), counts{l.Lost, l.Duplicated, l.Reordered, l.Corrupt}, "%+v\n%v", l, size)
+			var errors int64
+			for _, ph := range res.Phases {
+				errors += ph.Errors
+			}
+			require.Equal(t, c.errors(size), errors)
+			flipped := list[4]
+			var said []string
+			for _, c := range res.Complaints {
+				said = append(said, c.Error)
+			}
+			require.Contains(t, strings.Join(said, "\n"), fmt.Sprintf("topic events partition %d offset %d: ", flipped.part, flipped.offset))
+		})
+	}
+}
+
+// TestRefusedForEver: franz-go refuses a batch whose CRC is wrong, and asks for it
+// again and again: it counts once for each group that met it, what lies behind it
+// is unchecked, and nobody calls it lost.
+func TestRefusedForEver(t *testing.T) {
+	addr := broker(t, "events")
+	p := newProxy(t, addr)
+	bad, times := int64(-1), 0
+	p.fetched = func(_ string, part int32, records []byte) []byte {
+		b, err := batching.View(records)
+		if err != nil || part != 1 || bad >= 0 && b.BaseOffset() != bad || b.BaseOffset() < 200 {
+			return records
+		}
+		bad = b.BaseOffset()
+		times++
+		b.Payload()[len(b.Payload())/2] ^= 1
+		return records
+	}
+	s := million("kgo", addr, 4000)
+	s.Consumers.Groups, s.Phases[1].Len = 2, time.Second
+	s.Through(p.addr)
+	res, err := load.Run(context.Background(), s)
+	require.NoError(t, err)
+	require.Greater(t, times, 10, "it was asked for again")
+	require.False(t, res.Drained)
+	l := res.Ledger
+	require.EqualValues(t, 2, l.Corrupt, "%+v", l)
+	require.EqualValues(t, 2, l.Violations())
+	require.Positive(t, l.Unchecked)
+	require.EqualValues(t, 2, res.Phases[0].Errors+res.Phases[1].Errors)
+	for _, e := range l.Examples {
+		require.EqualValues(t, bad, e.Offset)
+		require.Contains(t, e.Why, "does not match calculated crc")
+	}
+}
