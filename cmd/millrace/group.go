@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 func groupCmd() *cobra.Command {
-	return adminGroup("group", "List, describe, reset and delete consumer groups", `  millrace group list
+	return adminGroup("group", "List, describe, reset and delete consumer groups", `  millrace group list --state stable,empty
   millrace group describe billing
-  millrace group reset billing --topic events --to start
+  millrace group members billing
+  millrace group reset-offsets billing --topic events --to-earliest --execute
   millrace group delete billing`,
 		func(f *adminFlags) []*cobra.Command {
-			return []*cobra.Command{groupListCmd(f), groupDescribeCmd(f), groupResetCmd(f), groupDeleteCmd(f)}
+			return []*cobra.Command{groupListCmd(f), groupDescribeCmd(f), groupMembersCmd(f), groupStateCmd(f),
+				groupResetCmd(f), groupDeleteOffsetsCmd(f), groupDeleteCmd(f)}
 		})
 }
 
@@ -26,11 +27,12 @@ func groupListCmd(f *adminFlags) *cobra.Command {
 		State    string `json:"state"`
 		Protocol string `json:"protocol_type"`
 	}
-	return &cobra.Command{
-		Use: "list", Short: "List the groups", Example: "  millrace group list", Args: cobra.NoArgs,
+	var states, types []string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the groups", Example: "  millrace group list --state empty --type consumer", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.admin(cmd, func(ctx context.Context, a *kadm.Client) error {
-				got, err := a.ListGroups(ctx)
+				got, err := a.ListGroupsByType(ctx, types, states...)
 				if err != nil {
 					return err
 				}
@@ -43,6 +45,9 @@ func groupListCmd(f *adminFlags) *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringSliceVar(&states, "state", nil, "only those in these `STATES`: empty, stable, …")
+	cmd.Flags().StringSliceVar(&types, "type", nil, "only those of these `TYPES`: classic, consumer")
+	return cmd
 }
 
 type lagRow struct {
@@ -56,7 +61,7 @@ type lagRow struct {
 
 func groupDescribeCmd(f *adminFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "describe GROUP", Short: "Show what a group has committed, how far it lags, and who reads what", Args: cobra.ExactArgs(1),
+		Use: "describe GROUP", Short: "Show a group's committed offsets, its lag, who reads what", Args: cobra.ExactArgs(1),
 		Example: "  millrace group describe billing",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.admin(cmd, func(ctx context.Context, a *kadm.Client) error {
@@ -103,56 +108,4 @@ func groupDeleteCmd(f *adminFlags) *cobra.Command {
 			})
 		},
 	}
-}
-
-func groupResetCmd(f *adminFlags) *cobra.Command {
-	type committed struct {
-		Topic     string `json:"topic"`
-		Partition int32  `json:"partition"`
-		Committed int64  `json:"committed"`
-	}
-	var topic, to string
-	cmd := &cobra.Command{
-		Use: "reset GROUP", Short: "Commit other offsets for a group without members", Args: cobra.ExactArgs(1),
-		Example: "  millrace group reset billing --topic events --to start",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := strconv.ParseInt(to, 10, 64)
-			switch {
-			case topic == "":
-				return usage(errors.New("say which --topic"))
-			case to != "start" && to != "end" && (err != nil || at < 0):
-				return usage(fmt.Errorf("--to %q: want start, end or an offset", to))
-			}
-			return f.admin(cmd, func(ctx context.Context, a *kadm.Client) error {
-				list := a.ListStartOffsets
-				if to == "end" {
-					list = a.ListEndOffsets
-				}
-				got, err := list(ctx, topic)
-				if err == nil {
-					err = got.Error()
-				}
-				if err != nil {
-					return told(topic, err, "")
-				}
-				offsets := kadm.Offsets{}
-				result, rows := []committed{}, [][]string{{"TOPIC", "PARTITION", "COMMITTED"}}
-				for _, o := range got.Offsets().Sorted() {
-					if to != "start" && to != "end" {
-						o.At = at
-					}
-					offsets.AddOffset(o.Topic, o.Partition, o.At, -1)
-					result = append(result, committed{o.Topic, o.Partition, o.At})
-					rows = append(rows, []string{o.Topic, fmt.Sprint(o.Partition), fmt.Sprint(o.At)})
-				}
-				if err := a.CommitAllOffsets(ctx, args[0], offsets); err != nil {
-					return told(args[0], err, "")
-				}
-				return f.show(cmd.OutOrStdout(), result, rows)
-			})
-		},
-	}
-	cmd.Flags().StringVar(&topic, "topic", "", "the `TOPIC` whose offsets are committed")
-	cmd.Flags().StringVar(&to, "to", "", "start, end or an `OFFSET`")
-	return cmd
 }
