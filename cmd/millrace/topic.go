@@ -125,7 +125,7 @@ type partitionRow struct {
 
 func topicDescribeCmd(f *adminFlags) *cobra.Command {
 	return &cobra.Command{
-		Use: "describe TOPIC", Short: "Show a topic's partitions; start is the first offset, end the next", Args: cobra.ExactArgs(1),
+		Use: "describe TOPIC", Short: "Show a topic's partitions and their offsets: first, next", Args: cobra.ExactArgs(1),
 		Example: "  millrace topic describe events",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.admin(cmd, func(ctx context.Context, a *kadm.Client) error {
