@@ -229,16 +229,19 @@ func collision(image *meta.Image, name string) string {
 }
 
 // autoCreate makes the topics that a client asked for by name. What fails is
-// logged; the client sees that the topic is still not there.
-func (b *Broker) autoCreate(names []string) {
+// logged; the client sees that the topic is still not there. back are those
+// that are back after they had been deleted.
+func (b *Broker) autoCreate(names []string) (back map[string]bool) {
 	err := b.change(func(image *meta.Image) ([]meta.Record, error) {
 		var records []meta.Record
 		seen := map[string]bool{}
+		back = map[string]bool{}
 		for _, name := range names {
 			if seen[name] || image.Topic(name) != nil || len(records)*b.cfg.Partitions >= MaxPartitions {
 				continue
 			}
 			seen[name] = true
+			back[name] = b.graves.forget(name)
 			if internalTopic(name) {
 				records = append(records, b.newStateTopic(name))
 				continue
@@ -257,6 +260,7 @@ func (b *Broker) autoCreate(names []string) {
 	if err != nil {
 		b.log.Error("could not create topics that a client asked for", "topics", names, "err", err)
 	}
+	return back
 }
 
 // oneLine joins what errors.Join has put on lines.

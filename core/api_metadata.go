@@ -15,7 +15,9 @@ import (
 //     null and none by an empty list.
 //   - Topics that do not exist are made where auto.create.topics.enable says
 //     so and the client allows it (v4; before, it always does); otherwise
-//     UNKNOWN_TOPIC_OR_PARTITION.
+//     UNKNOWN_TOPIC_OR_PARTITION. Kafka says that too of one that it is just
+//     making; here it is made before the answer and shown at once, unless it was
+//     deleted before: who looks whether it is gone is to hear so.
 //   - v10 tells topic ids; v12 lets a client ask by id, and never makes one of
 //     an unknown id: UNKNOWN_TOPIC_ID. v13 has an error code of its own.
 //   - v8 adds authorized operations when asked for; without ACLs, all.
@@ -36,12 +38,17 @@ func metadata(c *call, view *view, req *kmsg.MetadataRequest) *kmsg.MetadataResp
 		}
 		return resp
 	}
+	now, back := view, map[string]bool(nil)
 	if missing := missingTopics(c.Broker, view, req); len(missing) > 0 {
-		c.autoCreate(missing)
-		view = c.view.Load()
+		back = c.autoCreate(missing)
+		now = c.view.Load()
 	}
 	for i := range req.Topics {
-		resp.Topics = append(resp.Topics, findTopic(view, req, &req.Topics[i]))
+		asked, in := &req.Topics[i], now
+		if asked.Topic != nil && back[*asked.Topic] {
+			in = view
+		}
+		resp.Topics = append(resp.Topics, findTopic(in, req, asked))
 	}
 	return resp
 }

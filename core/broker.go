@@ -44,6 +44,7 @@ type Broker struct {
 	// Locks are taken in this order: changeMu, the store's, the coordinator's,
 	// partition.mu, txnLane.mu, partition.waitMu, deadlines.mu, netio's own.
 	changeMu sync.Mutex // held while the metadata changes and partitions follow
+	graves   graves     // guarded by changeMu
 	view     atomic.Pointer[view]
 
 	counters  counters

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/core/wire"
@@ -56,6 +57,42 @@ func TestMetadataIsNeverStale(t *testing.T) {
 	require.EqualValues(t, 1, twice(12, "t2").Topics[0].Partitions[0].Leader)
 	b.view.Load().byName["t2"].partitions[0].fail("test", fmt.Errorf("on purpose"))
 	require.EqualValues(t, -1, twice(12, "t2").Topics[0].Partitions[0].Leader)
+}
+
+// TestMetadataMakesTopics: one that a client asks for is there at once; one that
+// was deleted is gone for the first who asks, as in Kafka, and back for the next.
+func TestMetadataMakesTopics(t *testing.T) {
+	p := dial(t, start(t, testConfig(t)))
+	for _, version := range []int16{0, 3, 4, 12} {
+		name := fmt.Sprintf("t%d", version)
+		is := func(code *kerr.Error) {
+			t.Helper()
+			req := kmsg.NewPtrMetadataRequest()
+			req.AllowAutoTopicCreation = true
+			for _, name := range []string{name, "beside-" + name} {
+				topic := kmsg.NewMetadataRequestTopic()
+				topic.Topic = kmsg.StringPtr(name)
+				req.Topics = append(req.Topics, topic)
+			}
+			found := ask[*kmsg.MetadataResponse](p, version, req).Topics
+			if code != nil {
+				require.Equal(t, code.Code, found[0].ErrorCode)
+				require.Empty(t, found[0].Partitions)
+			} else {
+				require.Zero(t, found[0].ErrorCode)
+				require.Len(t, found[0].Partitions, 1)
+			}
+			require.Zero(t, found[1].ErrorCode)
+		}
+		is(nil)
+		for range 2 {
+			del := kmsg.NewPtrDeleteTopicsRequest()
+			del.TopicNames = []string{name}
+			require.Zero(t, ask[*kmsg.DeleteTopicsResponse](p, 3, del).Topics[0].ErrorCode)
+			is(kerr.UnknownTopicOrPartition)
+			is(nil)
+		}
+	}
 }
 
 // TestMetadataByAddress: where clients are told the address they came by, one

@@ -117,8 +117,30 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 		if next.byID[id] == nil {
 			b.removeTopic(t)
 			b.forgetOffsets(t.meta.Name)
+			b.graves.add(t.meta.Name)
 		}
 	}
+}
+
+// graves holds the names of the topics deleted last.
+type graves struct {
+	names [1024]string // more than anyone deletes before looking; 250 KiB at most
+	next  int
+}
+
+func (g *graves) add(name string) {
+	g.names[g.next] = name
+	g.next = (g.next + 1) % len(g.names)
+}
+
+// forget says whether name is among them, and takes it out.
+func (g *graves) forget(name string) (was bool) {
+	for i := range g.names {
+		if g.names[i] == name {
+			g.names[i], was = "", true
+		}
+	}
+	return was
 }
 
 // settingsOf resolves a topic's settings. They were checked when they were
