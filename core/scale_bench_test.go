@@ -144,7 +144,7 @@ func BenchmarkScaleIdle(b *testing.B) {
 
 // BenchmarkScaleTopics: one partition of many is written to and read from.
 func BenchmarkScaleTopics(b *testing.B) {
-	for _, n := range []int{1, 100, 1000} {
+	for _, n := range []int{1, 100, 10_000} {
 		b.Run(fmt.Sprintf("partitions=%d", n), func(b *testing.B) {
 			broker := scaleBroker(b, int32(n))
 			produce := produceInto(b, broker, small(b), n/2)

@@ -16,8 +16,9 @@ import (
 // directory was. CrashClone shows it.
 type MemFS struct {
 	mu     sync.Mutex
-	names  map[string]*memNode // path → file or directory
-	stable map[string]*memNode // what SyncDir has put down; directories are stable at once
+	names  map[string]*memNode        // path → file or directory
+	stable map[string]*memNode        // what SyncDir has put down; directories are stable at once
+	kids   map[string]map[string]bool // directory → paths in it, of either map; some are in neither any more
 	locks  map[string]bool
 	moved  [][2]string // renames since their directory was synced: from, to
 }
@@ -35,7 +36,7 @@ var _ FS = (*MemFS)(nil)
 
 // NewMem is an empty file system.
 func NewMem() *MemFS {
-	return &MemFS{names: map[string]*memNode{}, stable: map[string]*memNode{}, locks: map[string]bool{}}
+	return &MemFS{names: map[string]*memNode{}, stable: map[string]*memNode{}, kids: map[string]map[string]bool{}, locks: map[string]bool{}}
 }
 
 // Crash says what else a loss of power leaves beside what was synced.
@@ -77,7 +78,8 @@ func (m *MemFS) CrashClone(c Crash) *MemFS {
 		if clones[n] == nil {
 			clones[n] = n.crash(rng, c.Survives)
 		}
-		out.names[path], out.stable[path] = clones[n], clones[n]
+		out.put(path, clones[n])
+		out.stable[path] = clones[n]
 	}
 	return out
 }
@@ -142,6 +144,19 @@ func (n *memNode) crash(rng *rand.Rand, survives float64) *memNode {
 	return &memNode{data: data, synced: append([]byte(nil), data...)}
 }
 
+// put names a file or directory. The lock is held.
+func (m *MemFS) put(path string, n *memNode) {
+	m.names[path] = n
+	dir := filepath.Dir(path)
+	if dir == path {
+		return // the root, and "." of relative names, are in no directory
+	}
+	if m.kids[dir] == nil {
+		m.kids[dir] = map[string]bool{}
+	}
+	m.kids[dir][path] = true
+}
+
 func (m *MemFS) OpenFile(name string, flag int) (File, error) {
 	name = filepath.Clean(name)
 	m.mu.Lock()
@@ -156,7 +171,7 @@ func (m *MemFS) OpenFile(name string, flag int) (File, error) {
 		return nil, notExist(name)
 	case n == nil:
 		n = &memNode{}
-		m.names[name] = n
+		m.put(name, n)
 	case flag&os.O_TRUNC != 0:
 		n.resize(0)
 	}
@@ -172,7 +187,7 @@ func (m *MemFS) Rename(from, to string) error {
 		return notExist(from)
 	}
 	delete(m.names, from)
-	m.names[to] = n
+	m.put(to, n)
 	m.moved = append(m.moved, [2]string{from, to})
 	return nil
 }
@@ -186,8 +201,8 @@ func (m *MemFS) Remove(name string) error {
 		return notExist(name)
 	}
 	if n.dir {
-		for p := range m.names {
-			if filepath.Dir(p) == name {
+		for p := range m.kids[name] {
+			if m.names[p] != nil {
 				return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
 			}
 		}
@@ -202,7 +217,8 @@ func (m *MemFS) MkdirAll(dir string) error {
 	defer m.mu.Unlock()
 	for dir = filepath.Clean(dir); m.names[dir] == nil; dir = filepath.Dir(dir) {
 		n := &memNode{dir: true}
-		m.names[dir], m.stable[dir] = n, n
+		m.put(dir, n)
+		m.stable[dir] = n
 	}
 	return nil
 }
@@ -215,8 +231,8 @@ func (m *MemFS) ReadDir(dir string) ([]Entry, error) {
 		return nil, notExist(dir)
 	}
 	var out []Entry
-	for p, n := range m.names {
-		if filepath.Dir(p) == dir && p != dir {
+	for p := range m.kids[dir] {
+		if n := m.names[p]; n != nil {
 			out = append(out, Entry{Name: filepath.Base(p), Size: int64(len(n.data)), Dir: n.dir})
 		}
 	}
@@ -228,14 +244,12 @@ func (m *MemFS) SyncDir(dir string) error {
 	dir = filepath.Clean(dir)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, p := range sortedKeys(m.names, m.stable) {
-		if filepath.Dir(p) != dir || p == dir {
-			continue
-		}
+	for p := range m.kids[dir] {
 		if n := m.names[p]; n != nil {
 			m.stable[p] = n
 		} else {
 			delete(m.stable, p)
+			delete(m.kids[dir], p)
 		}
 	}
 	m.moved = slices.DeleteFunc(m.moved, func(r [2]string) bool { return filepath.Dir(r[1]) == dir })
