@@ -21,6 +21,10 @@ const othersLimit = 0.10
 // before the client, and not the target, may have been the limit.
 const ceilingShare = 0.9
 
+// lateShareLimit is the share of the records that a generator may hand over late
+// by its own fault before that has to be said.
+const lateShareLimit = 0.01
+
 // tailSamples is how many values must lie above a percentile before it says
 // more than chance.
 const tailSamples = 10
@@ -95,7 +99,7 @@ func audit(s *Scenario, t *results.Trial) {
 // in a closed loop, by its own ceiling.
 func limit(scheduled bool, p *results.Phase, a *results.Audit) {
 	switch {
-	case scheduled && p.Sent.Rate < 0.99*p.ScheduledRate && a.LateShare > 0.01:
+	case scheduled && p.Sent.Rate < 0.99*p.ScheduledRate && a.LateShare > lateShareLimit:
 		a.Limited = true
 		a.Reason = fmt.Sprintf("it handed over %s of %s, %.1f %% of them late by its own fault",
 			perSec.format(p.Sent.Rate), perSec.format(p.ScheduledRate), a.LateShare*100)

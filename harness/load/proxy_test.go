@@ -9,7 +9,9 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -34,6 +36,9 @@ type proxy struct {
 	// change them in place, or answer fewer.
 	fetched func(topic string, part int32, records []byte) []byte
 	fault   error
+
+	// No answer passes from the first to the second, ns since 1970.
+	stallFrom, stallTo atomic.Int64
 }
 
 func newProxy(t *testing.T, broker string) *proxy {
@@ -185,6 +190,10 @@ func (p *proxy) down(broker, client net.Conn, due <-chan asked) {
 				p.broke(err)
 				return
 			}
+		}
+		now := time.Now().UnixNano()
+		if to := p.stallTo.Load(); p.stallFrom.Load() <= now && now < to {
+			time.Sleep(time.Duration(to - now))
 		}
 		if _, err := client.Write(f); err != nil {
 			return
