@@ -31,8 +31,11 @@ type RunOptions struct {
 	Progress io.Writer // live progress; nil: none
 	TTY      bool      // Progress is a terminal: one line that is rewritten, else plain lines
 
-	prefix string        // before each line of progress: which round of a comparison this is
-	audit  time.Duration // how long the generator's own ceiling is measured; 0: auditTime
+	prefix string // before each line of progress: which round of a comparison this is
+	// remaining is the time left of all that the run is part of, to be shown in
+	// place of its own; nil: it is all there is.
+	remaining func() time.Duration
+	audit     time.Duration // how long the generator's own ceiling is measured; 0: auditTime
 	// ceiling is the generator's own, taken by an earlier trial of the same
 	// client, payload and batch settings; 0: measure it.
 	ceiling float64
@@ -55,12 +58,25 @@ func Run(ctx context.Context, o RunOptions) (*results.Run, error) {
 	return execute(ctx, o)
 }
 
+// OutcomeError ends a comparison or a search at a trial after which there is
+// nothing to hold against anything: data was lost, the target died.
+type OutcomeError struct {
+	Outcome results.Outcome
+	Err     error
+}
+
+func (e *OutcomeError) Error() string { return e.Err.Error() }
+func (e *OutcomeError) Unwrap() error { return e.Err }
+
 // ExitCode is what a command that ends with the run and error exits with.
 func ExitCode(run *results.Run, err error) int {
 	var f *Faults
+	var o *OutcomeError
 	switch {
 	case errors.As(err, &f):
 		return results.ExitUsage
+	case errors.As(err, &o):
+		return o.Outcome.ExitCode()
 	case run != nil:
 		return run.Verdict.Outcome.ExitCode()
 	case errors.Is(err, context.Canceled):

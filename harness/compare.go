@@ -71,6 +71,9 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 		return nil, err
 	}
 	alts := d.alternatives
+	if err := answering(ctx, alts); err != nil {
+		return nil, err
+	}
 	c := &results.Comparison{Version: results.Version, Scenario: o.Scenario.Name, Question: o.Scenario.Question, Command: o.Command,
 		Factor: d.title(), Factors: d.factors, Design: d.name,
 		Seed: o.Scenario.Seed, Started: time.Now().UTC(), Rounds: o.Rounds, Env: environment(o.DataDir, changedKnobs(o.Scenario.Broker))}
@@ -104,6 +107,30 @@ func Compare(ctx context.Context, o CompareOptions) (*results.Comparison, error)
 	return c, err
 }
 
+// answering says which of the targets that others run does not answer: before the
+// first trial, and not after those of all that come before it.
+func answering(ctx context.Context, alts []alternative) error {
+	asked := map[string]bool{}
+	var faults []string
+	for _, a := range alts {
+		addr, ok := strings.CutPrefix(a.opts.Target, "external:")
+		if !ok || asked[addr] {
+			continue
+		}
+		asked[addr] = true
+		if err := (&external{addr: addr}).start(ctx); err != nil {
+			faults = append(faults, fmt.Sprintf("target %q: %v", a.opts.Target, err))
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(faults) > 0 {
+		return errors.New(strings.Join(faults, "\n"))
+	}
+	return nil
+}
+
 // finishComparison judges the values and stores what they say.
 func finishComparison(c *results.Comparison, gate *results.Gate) error {
 	c.Judge()
@@ -126,22 +153,23 @@ func rounds(ctx context.Context, o CompareOptions, c *results.Comparison, alts [
 				i = len(alts) - 1 - k
 			}
 			ro := alts[i].opts
-			ro.prefix = fmt.Sprintf("round %d of %d, %s, %s left", kept+1, o.Rounds, alts[i].name, pace.left())
+			ro.prefix = fmt.Sprintf("round %d of %d, %s", kept+1, o.Rounds, alts[i].name)
+			ro.remaining = pace.left
 			run, err := Run(ctx, ro)
 			if err != nil {
 				return fmt.Errorf("round %d, %s: %w", round, alts[i].name, err)
 			}
-			pace.done++
+			pace.next()
 			runs[i] = run
 			shareCeiling(alts, i, run.Trial.Audit.CeilingRate)
 			switch run.Verdict.Outcome {
 			case results.Interrupted:
 				return ctx.Err()
 			case results.Violation:
-				return fmt.Errorf("round %d, %s: %s; see %s", round, alts[i].name, run.Verdict.Reason, run.Dir)
+				return &OutcomeError{results.Violation, fmt.Errorf("round %d, %s: %s; see %s", round, alts[i].name, run.Verdict.Reason, run.Dir)}
 			}
 			if run.Trial.Error != "" {
-				return fmt.Errorf("round %d, %s: %s; see %s", round, alts[i].name, run.Trial.Error, run.Dir)
+				return &OutcomeError{results.Fail, fmt.Errorf("round %d, %s: %s; see %s", round, alts[i].name, run.Trial.Error, run.Dir)}
 			}
 		}
 		if why := disturbed(runs); why != "" {
@@ -187,9 +215,10 @@ func (s *Scenario) generatesLike(t *Scenario) bool {
 // pace guesses the time that remains: from the plan until a trial has ended,
 // then from the trials so far.
 type pace struct {
-	began       time.Time
-	done, total int
-	planned     time.Duration // of one trial
+	now          func() time.Time
+	began, trial time.Time // of all, and of the trial that runs
+	done, total  int
+	planned      time.Duration // of one trial
 }
 
 // overhead is what a trial takes beside its phases: the target's start and end,
@@ -197,7 +226,7 @@ type pace struct {
 const overhead = 2 * time.Second
 
 func newPace(o CompareOptions, alts []alternative) *pace {
-	p := &pace{began: time.Now(), total: o.Rounds * len(alts), planned: overhead}
+	p := &pace{now: time.Now, began: time.Now(), trial: time.Now(), total: o.Rounds * len(alts), planned: overhead}
 	for _, ph := range o.Scenario.Phases {
 		if ph.Kind != Drain { // it ends with the last record, mostly at once
 			p.planned += ph.Len
@@ -206,12 +235,20 @@ func newPace(o CompareOptions, alts []alternative) *pace {
 	return p
 }
 
-func (p *pace) left() string {
+// next says that a trial has ended.
+func (p *pace) next() {
+	p.done++
+	p.trial = p.now()
+}
+
+// left counts down while a trial runs, to what the trials after it will take.
+func (p *pace) left() time.Duration {
 	each := p.planned
 	if p.done > 0 {
-		each = time.Since(p.began) / time.Duration(p.done)
+		each = p.trial.Sub(p.began) / time.Duration(p.done)
 	}
-	return results.FormatSpan(each * time.Duration(max(p.total-p.done, 1)))
+	here := max(each-p.now().Sub(p.trial), 0)
+	return here + each*time.Duration(max(p.total-p.done-1, 0))
 }
 
 // seen keeps what a reader of the medians must know of a trial.

@@ -23,6 +23,7 @@ type progress struct {
 	prefix string // a comparison's "round 3 of 10"
 	s      *Scenario
 	total  time.Duration
+	whole  func() time.Duration // left of a comparison; nil: this run is all
 
 	now      int // phase
 	began    time.Time
@@ -32,7 +33,7 @@ type progress struct {
 }
 
 func newProgress(o RunOptions) *progress {
-	p := &progress{w: o.Progress, tty: o.TTY, prefix: o.prefix, s: o.Scenario}
+	p := &progress{w: o.Progress, tty: o.TTY, prefix: o.prefix, s: o.Scenario, whole: o.remaining}
 	if p.w == nil {
 		p.w = io.Discard
 	}
@@ -64,7 +65,19 @@ func (p *progress) line(text string) {
 }
 
 func (p *progress) status(format string, args ...any) {
-	p.line(p.s.Name + ": " + fmt.Sprintf(format, args...))
+	text := p.s.Name + ": " + fmt.Sprintf(format, args...)
+	if p.whole != nil {
+		text += leftOf(p.whole())
+	}
+	p.line(text)
+}
+
+// leftOf is the one figure of the time left that a line has.
+func leftOf(d time.Duration) string {
+	if d = d.Round(time.Second); d <= 0 {
+		return ""
+	}
+	return fmt.Sprintf(", %s left", results.FormatSpan(d))
 }
 
 // end leaves the terminal's line empty.
@@ -87,9 +100,11 @@ func (p *progress) sample(s load.Sample, out results.Sample) {
 	p.ack, p.e2e = merge(p.ack, s.Latency[load.Ack]), merge(p.e2e, s.Latency[load.EndToEnd])
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", p.s.Name, out.Phase)
-	if left := p.total - (s.Start + s.Len); left > 0 {
-		fmt.Fprintf(&b, ", %s left", left.Round(time.Second))
+	left := p.total - (s.Start + s.Len)
+	if p.whole != nil {
+		left = p.whole()
 	}
+	b.WriteString(leftOf(left))
 	if p.now < len(p.s.Phases) && p.s.Phases[p.now].Kind == Drain {
 		fmt.Fprintf(&b, "  consumed %s/s  lag %s", results.FormatCount(out.Consumed), results.FormatCount(float64(out.Lag)))
 	} else {

@@ -241,7 +241,7 @@ func (h *hunt) step(ctx context.Context, n int, rate float64) (results.Outcome, 
 	}
 	h.s.Points = append(h.s.Points, p)
 	if v.Outcome == results.Violation {
-		return v.Outcome, fmt.Errorf("at %s: %s; see %s", perSec.format(rate), v.Reason, run.Dir)
+		return v.Outcome, &OutcomeError{v.Outcome, fmt.Errorf("at %s: %s; see %s", perSec.format(rate), v.Reason, run.Dir)}
 	}
 	if v.Outcome != results.Pass {
 		h.failed, h.strain = run, readStrain().since(before)

@@ -30,7 +30,7 @@ func MarkdownRun(w io.Writer, r *Run) error {
 			if g.Reason != "" {
 				reason = ": " + g.Reason
 			}
-			fmt.Fprintf(&b, "| `%s` | %s | %s %s%s |\n", cell(g.Expr), cell(g.Shown), marks[g.Outcome], g.Outcome, cell(reason))
+			fmt.Fprintf(&b, "| %s | %s | %s %s%s |\n", code(g.Expr), cell(g.Shown), marks[g.Outcome], g.Outcome, cell(reason))
 		}
 		b.WriteByte('\n')
 	}
@@ -102,6 +102,12 @@ func MarkdownSearch(w io.Writer, s *Search) error {
 	}
 	_, err := io.WriteString(w, b.String()+"\n")
 	return err
+}
+
+// code is text as it stands. Entities would be shown as they are written there,
+// so that only what ends a cell is kept from it.
+func code(s string) string {
+	return "`" + strings.NewReplacer("|", "\\|", "\n", " ", "`", "'").Replace(s) + "`"
 }
 
 // cell keeps text from breaking out of its place in a table.

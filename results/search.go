@@ -67,6 +67,32 @@ type SearchPoint struct {
 	Run            string  `json:"run"`              // run directory under runs/
 }
 
+// Outcome is PASS where a rate met the goals. Where none did it is FAIL, unless
+// each rate that was tried was INVALID, or not to be told from what was seen. A
+// violation at any rate is one of the search.
+func (s *Search) Outcome() Outcome {
+	if s.Interrupted {
+		return Interrupted
+	}
+	seen := map[Outcome]bool{}
+	for _, p := range s.Points {
+		seen[p.Outcome] = true
+	}
+	switch {
+	case seen[Violation]:
+		return Violation
+	case s.Capacity > 0:
+		return Pass
+	case seen[Fail]:
+		return Fail
+	case seen[Inconclusive]:
+		return Inconclusive
+	case seen[Invalid]:
+		return Invalid
+	}
+	return Error
+}
+
 // Answer says in a sentence what the search found.
 func (s *Search) Answer() string {
 	text := "No rate met the goals."

@@ -108,6 +108,10 @@ func compared(cmd *cobra.Command, c *results.Comparison, err error, out *outputs
 		return usage(err)
 	}
 	if c == nil {
+		if err != nil && cmd.Context().Err() == nil {
+			out.fault("compare", err)
+			err = errors.Join(err, out.write())
+		}
 		return outcome(cmd.Context(), err)
 	}
 	reportDir(cmd.ErrOrStderr(), c.Dir)

@@ -27,7 +27,9 @@ func searchCmd() *cobra.Command {
 		Long: `Run the scenario at one fixed rate after another, doubling until a goal is
 missed and then halving the gap, and report the highest rate that met every
 goal, with the latencies at each rate tried and what stood in the way of more.
-The winner is tried three times, and must hold in most of them. A goal that
+The winner is tried three times, and must hold in most of them. The exit code is 10
+where no rate met the goals (11 or 12 where that could not be told), and 13 where
+a record was lost at any. A goal that
 names a phase ("in steady-2") keeps the scenario's phases, every rate in them
 scaled alike.`,
 		Example: `  millrace search latency-at-rate
@@ -41,6 +43,10 @@ scaled alike.`,
 			o.RunOptions = t.options(cmd)
 			o.Scenario, o.Command = s, commandLine("search", args, cmd)
 			found, err := harness.Search(cmd.Context(), o)
+			if found == nil && err != nil && cmd.Context().Err() == nil {
+				out.fault("search."+s.Name, err)
+				err = errors.Join(err, out.write())
+			}
 			if found != nil {
 				reportDir(cmd.ErrOrStderr(), found.Dir)
 				out.search(found)
@@ -51,7 +57,13 @@ scaled alike.`,
 					harness.SearchSummary(cmd.OutOrStdout(), found)
 				}
 			}
-			return outcome(cmd.Context(), err)
+			if err := outcome(cmd.Context(), err); err != nil {
+				return err
+			}
+			if o := found.Outcome(); o != results.Pass {
+				return exit{o.ExitCode(), nil}
+			}
+			return nil
 		},
 	}
 	t.register(cmd)
@@ -63,11 +75,19 @@ scaled alike.`,
 	return cmd
 }
 
-// outcome makes an interruption's exit code of an error under a context that
-// has ended.
+// outcome gives an error its exit code: an interruption's under a context that has
+// ended, a trial's where one ended it all, that of bad usage.
 func outcome(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return exit{results.ExitInterrupted, errors.New("interrupted; what was measured is kept")}
+	}
+	var o *harness.OutcomeError
+	if errors.As(err, &o) {
+		return exit{o.Outcome.ExitCode(), err}
+	}
+	var f *harness.Faults
+	if errors.As(err, &f) {
+		return usage(err)
 	}
 	return err
 }

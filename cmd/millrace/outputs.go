@@ -43,6 +43,12 @@ func (o *outputs) search(s *results.Search) {
 	o.err = errors.Join(o.err, results.MarkdownSearch(&o.markdown, s))
 }
 
+// fault adds what could not be carried out. Bad usage is for whoever typed it.
+func (o *outputs) fault(name string, err error) {
+	o.junit.Error(name, err)
+	fmt.Fprintf(&o.markdown, "### ❌ %s: ERROR\n\n```\n%v\n```\n\n", name, err)
+}
+
 // write writes what was collected.
 func (o *outputs) write() error {
 	err := o.err

@@ -151,7 +151,8 @@ func runScenarios(cmd *cobra.Command, t *trialFlags, out *outputs, names []strin
 		}
 		c := harness.ExitCode(run, err)
 		if err != nil && (run == nil || c == results.ExitError) {
-			return exit{c, err}
+			out.fault(s.Name, err)
+			return exit{c, errors.Join(err, out.write())}
 		}
 		code = graver(code, c)
 		if c == results.ExitInterrupted {
