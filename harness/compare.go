@@ -298,13 +298,16 @@ func warnUnlike(c *results.Comparison) {
 	for _, a := range c.Alternatives {
 		promises[a.Promise], depths[a.Validation] = true, true
 	}
-	for what, m := range map[string]map[string]bool{"durability promises (sync.policy)": promises, "validation depths (validate.depth)": depths} {
-		if len(m) > 1 {
+	for _, u := range []struct {
+		what   string
+		values map[string]bool
+	}{{"make different durability promises (sync.policy)", promises}, {"check to different depths (validate.depth)", depths}} {
+		if len(u.values) > 1 {
 			var list []string
-			for _, k := range sortedKeys(m) {
+			for _, k := range sortedKeys(u.values) {
 				list = append(list, orWords(k, "unknown"))
 			}
-			c.Notes = append(c.Notes, fmt.Sprintf("the alternatives make different %s: %s; faster is not better here", what, strings.Join(list, ", ")))
+			c.Notes = append(c.Notes, fmt.Sprintf("the alternatives %s: %s; faster is not better here", u.what, strings.Join(list, ", ")))
 		}
 	}
 }

@@ -378,7 +378,7 @@ func TestCompare(t *testing.T) {
 			order = append(order, strings.Fields(head)[4])
 		}
 	}
-	require.Equal(t, []string{"0ms,", "20ms,", "0ms", "0ms", "20ms,", "0ms,"}, order)
+	require.Equal(t, []string{"0ms", "20ms", "0ms", "0ms", "20ms", "0ms"}, order)
 	rounds := 2 - len(c.Discarded)
 	for _, a := range c.Alternatives {
 		require.Len(t, a.Runs, rounds)
