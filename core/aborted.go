@@ -125,6 +125,9 @@ func (p *partition) forgetAborted(spent []diskio.AbortedRange) error {
 	p.mu.Unlock()
 	p.snapMu.Lock()
 	defer p.snapMu.Unlock()
+	if p.state.Load() == gone {
+		return nil // the directory may be another topic's by now
+	}
 	bases, err := p.segmentBases()
 	if err != nil {
 		return err

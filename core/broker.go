@@ -188,11 +188,15 @@ func (b *Broker) openMetadata() error {
 // openPartitions recovers every partition of the image.
 func (b *Broker) openPartitions(ctx context.Context) error {
 	image := b.store.Image()
-	if err := b.dir.sweep(image); err != nil {
+	stale, err := b.dir.sweep(image)
+	if err != nil {
 		return err
 	}
 	began := time.Now()
 	b.bringInLine(ctx, &view{}, image)
+	if stale {
+		b.renewCheckpoints()
+	}
 	if n := len(b.view.Load().all()); n > 0 {
 		b.log.Info("partitions opened", "partitions", n, "clean", b.dir.clean, "took", time.Since(began).Round(time.Millisecond))
 	}

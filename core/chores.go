@@ -90,6 +90,9 @@ func (p *partition) snapshotNow() error {
 	p.mu.Unlock()
 	p.snapMu.Lock()
 	defer p.snapMu.Unlock()
+	if p.state.Load() == gone {
+		return nil // the directory may be another topic's by now
+	}
 	if err := p.saveAborted(aborted, offset); err != nil {
 		return err
 	}

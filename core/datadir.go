@@ -27,10 +27,12 @@ type dataDir struct {
 	clean     bool // how the last broker left it
 	log       *slog.Logger
 
-	mu     sync.Mutex // Dir is not safe for concurrent use
-	dir    *diskio.Dir
-	points map[diskio.Partition]int64 // recovery points, as read at the start
-	starts map[diskio.Partition]int64 // log starts, as read at the start
+	mu  sync.Mutex // Dir is not safe for concurrent use
+	dir *diskio.Dir
+	// Recovery points and log starts, as read at the start, of topics that have
+	// been there ever since. Written under changeMu and mu, read under either.
+	points map[diskio.Partition]int64
+	starts map[diskio.Partition]int64
 }
 
 // openDataDir makes, locks and reads the directory.
@@ -135,11 +137,14 @@ const (
 
 // sweep puts aside the directories of partitions that the metadata does not
 // know, so that they are in nobody's way, and removes those that were deleted.
-func (d *dataDir) sweep(image *meta.Image) error {
+// What the checkpoints say of either is forgotten; stale says that there was
+// any, and that they have to be written anew before a topic is made.
+func (d *dataDir) sweep(image *meta.Image) (stale bool, err error) {
 	parts, others, err := d.dir.Partitions()
 	if err != nil {
-		return fmt.Errorf("data directory: %w", err)
+		return false, fmt.Errorf("data directory: %w", err)
 	}
+	before := len(d.points) + len(d.starts)
 	for _, p := range parts {
 		name := p.DirName()
 		id, err := diskio.ReadPartitionMetadata(d.fs, d.file(name))
@@ -148,12 +153,11 @@ func (d *dataDir) sweep(image *meta.Image) error {
 		if known && (err != nil || meta.ID(id) == t.ID) {
 			continue
 		}
-		delete(d.points, p)
-		delete(d.starts, p)
+		d.forget(p)
 		aside := d.aside(name, straySuffix)
 		d.log.Warn("putting a partition aside that the metadata does not know", "directory", d.file(name), "as", aside)
 		if err := d.fs.Rename(d.file(name), aside); err != nil {
-			return fmt.Errorf("data directory: %w", err)
+			return false, fmt.Errorf("data directory: %w", err)
 		}
 	}
 	for _, name := range others {
@@ -161,7 +165,24 @@ func (d *dataDir) sweep(image *meta.Image) error {
 			d.removeAll(d.file(name))
 		}
 	}
-	return nil
+	for _, known := range []map[diskio.Partition]int64{d.points, d.starts} {
+		for p := range known {
+			if t := image.Topic(p.Topic); t == nil || int(p.Index) >= len(t.Partitions) {
+				d.forget(p)
+			}
+		}
+	}
+	return len(d.points)+len(d.starts) < before, nil
+}
+
+// forget drops what the checkpoints said of a partition. They go by names: the
+// next topic of that name would begin where the old one did, and what it holds
+// below would be taken for deleted.
+func (d *dataDir) forget(p diskio.Partition) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.points, p)
+	delete(d.starts, p)
 }
 
 // aside is a name for a directory that is no partition's any more, and that no
@@ -175,6 +196,9 @@ func (d *dataDir) aside(name, suffix string) string {
 // the next start.
 func (d *dataDir) removeAll(dir string) {
 	entries, err := d.fs.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
 	for _, e := range entries {
 		err = errors.Join(err, d.fs.Remove(filepath.Join(dir, e.Name)))
 	}
@@ -226,6 +250,12 @@ func (d *dataDir) write(dir, name string, b []byte) error {
 // saveCheckpoints writes down how far each log is on stable storage and where
 // it starts.
 func (b *Broker) saveCheckpoints() error {
+	return errors.Join(b.savePoints(), b.saveStarts())
+}
+
+func (b *Broker) savePoints() error {
+	b.dir.mu.Lock()
+	defer b.dir.mu.Unlock()
 	points := map[diskio.Partition]int64{}
 	for _, p := range b.view.Load().all() {
 		if p.log != nil {
@@ -234,10 +264,7 @@ func (b *Broker) saveCheckpoints() error {
 			points[p.key()] = at
 		}
 	}
-	b.dir.mu.Lock()
-	err := b.dir.dir.SetOffsets(diskio.RecoveryPoints, points)
-	b.dir.mu.Unlock()
-	return errors.Join(err, b.saveStarts())
+	return b.dir.dir.SetOffsets(diskio.RecoveryPoints, points)
 }
 
 // saveStarts writes down where each log starts, where that is not where its
@@ -292,31 +319,46 @@ func (b *Broker) closePartitions() error {
 func (b *Broker) removeTopic(t *topic) {
 	for _, p := range t.partitions {
 		p.remove()
+		b.dir.forget(p.key())
 	}
 }
 
 func (p *partition) remove() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state.Store(gone)
+	p.state.Store(gone) // appends that wait for mu find it so
+	p.mu.Unlock()
+	// Without mu: both end in other people's code, or wait for it, that takes mu.
 	p.tell(p.check(-1), untold)
-	if p.log == nil {
-		return
+	if p.log != nil {
+		p.promise.Detach()
 	}
-	p.promise.Detach()
-	d := p.b.dir
-	trash := d.aside(p.name, deletedSuffix)
-	if err := d.fs.Rename(d.file(p.name), trash); err != nil {
+	trash := p.b.dir.aside(p.name, deletedSuffix)
+	if err := p.putAside(trash); err != nil {
 		p.b.log.Error("deleting a partition's directory", "partition", p.name, "err", err)
 		return
 	}
-	// The log lets go of its files; its directory is no longer there.
-	if err := p.log.Remove(); err != nil {
-		p.b.log.Error("deleting a partition", "partition", p.name, "err", err)
+	if p.log != nil {
+		// The log lets go of its files; its directory is no longer there.
+		if err := p.log.Remove(); err != nil {
+			p.b.log.Error("deleting a partition", "partition", p.name, "err", err)
+		}
 	}
 	p.b.removals.Add(1)
 	go func() {
 		defer p.b.removals.Done()
-		d.removeAll(trash)
+		p.b.dir.removeAll(trash)
 	}()
+}
+
+// putAside renames the partition's directory, so that whoever writes snapshots
+// into it has either done so or finds the partition gone. One that could never
+// be opened may have none.
+func (p *partition) putAside(as string) error {
+	p.snapMu.Lock()
+	defer p.snapMu.Unlock()
+	err := p.b.fs.Rename(p.b.dir.file(p.name), as)
+	if p.log == nil && errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -228,8 +228,11 @@ func visibleOnly(visible int64) func(offset, ts int64, epoch int32, err error) (
 	}
 }
 
-// configure gives the partition and its log their topic's new settings.
+// configure gives the partition and its log their topic's new settings, both
+// between two appends.
 func (p *partition) configure(s *settings) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.settings.Store(s)
 	if p.log != nil {
 		p.log.Configure(s.disk)

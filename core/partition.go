@@ -152,6 +152,11 @@ func (p *partition) append(batch batching.Batch, s *settings, now int64, from so
 // otherwise it was before, or code is why not.
 func (p *partition) admitLocked(batch batching.Batch, s *settings, now int64, from source, base int64) (at appended, pb producers.Batch, write bool, code int16) {
 	at.time = -1
+	// segment.bytes may have become smaller since the batch was checked, and the
+	// log's refusal would count as the disk's.
+	if int64(batch.Size()) > p.settings.Load().disk.SegmentBytes {
+		return at, pb, false, kerr.RecordListTooLarge.Code
+	}
 	if batch.ProducerID() >= 0 {
 		pb = producers.Batch{
 			Producer: batch.ProducerID(), Epoch: batch.ProducerEpoch(),

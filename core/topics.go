@@ -113,12 +113,25 @@ func (b *Broker) bringInLine(ctx context.Context, before *view, image *meta.Imag
 	b.view.Store(next)
 	b.coordinate(next)
 	b.coordinateTxns(next)
+	removed := false
 	for id, t := range before.byID {
 		if next.byID[id] == nil {
 			b.removeTopic(t)
 			b.forgetOffsets(t.meta.Name)
 			b.graves.add(t.meta.Name)
+			removed = true
 		}
+	}
+	if removed {
+		b.renewCheckpoints()
+	}
+}
+
+// renewCheckpoints writes the checkpoints without what is gone: before a topic
+// of the same name can be made, since they go by names.
+func (b *Broker) renewCheckpoints() {
+	if err := b.saveCheckpoints(); err != nil {
+		b.log.Error("the checkpoints still speak of topics that are gone; do not make them anew before a minute has passed without this message", "err", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 )
 
@@ -186,10 +187,39 @@ func (m *MemFS) Rename(from, to string) error {
 	if n == nil {
 		return notExist(from)
 	}
+	if n.dir {
+		m.renameDirLocked(from, to)
+		return nil
+	}
 	delete(m.names, from)
 	m.put(to, n)
 	m.moved = append(m.moved, [2]string{from, to})
 	return nil
+}
+
+// renameDirLocked moves a directory and all that lies in it, on the disk at
+// once: directories are stable here.
+func (m *MemFS) renameDirLocked(from, to string) {
+	renamed := func(path string) string {
+		if path == from {
+			return to
+		}
+		if rest, ok := strings.CutPrefix(path, from+"/"); ok {
+			return filepath.Join(to, rest)
+		}
+		return path
+	}
+	for _, names := range []map[string]*memNode{m.names, m.stable} {
+		for _, path := range sortedKeys(names) {
+			if now := renamed(path); now != path {
+				names[now] = names[path]
+				delete(names, path)
+			}
+		}
+	}
+	for i := range m.moved {
+		m.moved[i] = [2]string{renamed(m.moved[i][0]), renamed(m.moved[i][1])}
+	}
 }
 
 func (m *MemFS) Remove(name string) error {
