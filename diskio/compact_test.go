@@ -255,6 +255,59 @@ func lookups(t *testing.T, l *Log, h *history) {
 }
 
 // TestCompactModel: random keys, sizes, buffers and times, with restarts.
+// TestCompactReadersMove: though compaction leaves batches without records, a
+// reader who goes from record to record finds each in his next answer, however
+// little he asks for; and where no record is left he is still taken to the end.
+func TestCompactReadersMove(t *testing.T) {
+	for _, limit := range []int{0, 200, 1 << 20} {
+		cfg := compactConfig()
+		cfg.SegmentBytes = 200
+		l := openLog(t, NewMem(), "/d/a-0", cfg, Options{})
+		for i := range int64(300) { // three of four are of one key
+			key := "dup"
+			if i%4 == 0 {
+				key = itoa(i)
+			}
+			require.NoError(t, l.Append(keyed(t, l.End(), 1, batching.Options{}, kv{key, []byte("v")})))
+		}
+		for range 2 { // deleted, and nothing after it: all that is before the active segment is empty
+			_, err := l.Compact(t.Context(), CompactOptions{UpTo: l.End(), Now: day0, Buffer: 1 << 20})
+			require.NoError(t, err)
+			want, err := contents(l)
+			require.NoError(t, err)
+			at := l.Start()
+			for len(want) > 0 {
+				sp, err := l.Read(at, limit, l.End())
+				require.NoError(t, err)
+				require.NotNil(t, sp, "at %d of %d", at, l.End())
+				at = sp.NextOffset()
+				n := len(want)
+				for len(want) > 0 && want[0].offset < at {
+					want = want[1:]
+				}
+				require.Less(t, len(want), n, "an answer without records, up to %d", at)
+				sp.Release()
+			}
+			for i := int64(0); i < 300; i++ {
+				require.NoError(t, l.Append(keyed(t, l.End(), 1, batching.Options{}, kv{itoa(i), nil}, kv{"dup", nil})))
+			}
+			_, err = l.Compact(t.Context(), CompactOptions{UpTo: l.End(), Now: day0, Buffer: 1 << 20})
+			require.NoError(t, err)
+		}
+		// Only up to what is left in front of the active segment.
+		_, err := l.Compact(t.Context(), CompactOptions{UpTo: l.End(), Now: day0.Add(time.Hour), Buffer: 1 << 20})
+		require.NoError(t, err)
+		for at, upTo := l.Start(), l.active().base; at < upTo; {
+			sp, err := l.Read(at, limit, upTo)
+			require.NoError(t, err)
+			require.NotNil(t, sp, "at %d of %d", at, upTo)
+			at = sp.NextOffset()
+			sp.Release()
+		}
+		require.NoError(t, l.Close())
+	}
+}
+
 func TestCompactModel(t *testing.T) {
 	for range 12 {
 		seed := rand.Uint64()

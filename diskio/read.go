@@ -13,7 +13,30 @@ import (
 // nil: there is nothing between offset and upTo. ErrOutOfRange: offset is below
 // Start or above End. The caller releases the Span. Read takes no lock and, at
 // the tail, looks at no file.
+//
+// Compaction leaves batches without records. A span of nothing else is given
+// only where nothing else is left: librdkafka takes such an answer for one that
+// was cut off, kafka-go asks for the same again, and neither moves.
 func (l *Log) Read(offset int64, limit int, upTo int64) (*Span, error) {
+	sp, err := l.read(offset, limit, upTo)
+	if sp == nil || err != nil || !sp.hollow() {
+		return sp, err
+	}
+	for next := sp.NextOffset(); ; {
+		after, err := l.read(next, limit, upTo)
+		if after == nil || err != nil {
+			return sp, nil // where the reader comes next; the error, too, is found there
+		}
+		if !after.hollow() {
+			sp.Release()
+			return after, nil
+		}
+		next = after.NextOffset()
+		after.Release()
+	}
+}
+
+func (l *Log) read(offset int64, limit int, upTo int64) (*Span, error) {
 	for {
 		segs := *l.segs.Load()
 		if len(segs) == 0 {

@@ -3,6 +3,8 @@ package diskio
 import (
 	"os"
 	"sync"
+
+	"millrace/batching"
 )
 
 // Span is a range of whole batches in one segment, from Log.Read. It holds the
@@ -50,6 +52,22 @@ func (sp *Span) File() (f *os.File, off int64, ok bool) { return sp.path.file(sp
 
 // Bytes is the span in memory, nil where it is not. They may not be written to.
 func (sp *Span) Bytes() []byte { return sp.path.bytes(sp) }
+
+// hollow says whether no batch of the span has a record, which only a segment
+// that was compacted may have. Such a batch is a header alone.
+func (sp *Span) hollow() bool {
+	if sp.seg.whole || sp.Len()%batching.HeaderSize != 0 {
+		return false
+	}
+	w := getWalker(sp.file, sp.to.pos)
+	defer putWalker(w)
+	for pos := sp.from.pos; pos < sp.to.pos; pos += batching.HeaderSize {
+		if h, err := w.header(pos); err != nil || h.size != batching.HeaderSize {
+			return false
+		}
+	}
+	return true
+}
 
 // ReadAt reads bytes [off, off+len(p)) of the span.
 func (sp *Span) ReadAt(p []byte, off int64) (int, error) {
