@@ -21,7 +21,10 @@ func Baseline(dir, scenario string) string { return filepath.Join(dir, scenario)
 // it: the error says why another is not.
 func KeepBaseline(dir string, r *Run) (string, error) {
 	if r.Verdict.Outcome != Pass {
-		return "", fmt.Errorf("%s ended %s: a baseline is a run that passed", r.Dir, r.Verdict.Outcome)
+		return "", fmt.Errorf("%w: %s ended %s: a baseline is a run that passed", ErrNotKept, r.Dir, r.Verdict.Outcome)
+	}
+	if name := r.Trial.Scenario; name == "" || name != filepath.Base(name) || !filepath.IsLocal(name) {
+		return "", fmt.Errorf("%w: %s: %q is no name of a scenario", ErrNotKept, r.Dir, name)
 	}
 	place := Baseline(dir, r.Trial.Scenario)
 	if err := os.MkdirAll(place, 0o755); err != nil {
@@ -57,6 +60,9 @@ type AgainstValue struct {
 	Is    float64 `json:"is"`
 	Ratio float64 `json:"ratio"`
 }
+
+// ErrNotKept says that a run cannot be a baseline.
+var ErrNotKept = errors.New("not kept")
 
 // ErrNoBaseline says that a scenario has none.
 var ErrNoBaseline = errors.New("no baseline")
@@ -98,6 +104,13 @@ func unlike(a, b *Run) (list []string) {
 		list = append(list, "the scenario itself: see scenario.yaml of both")
 	}
 	for _, r := range []*Run{a, b} {
+		if v := r.Verdict; v.Outcome != Pass {
+			text := fmt.Sprintf("%s is %s", r.Dir, v.Outcome)
+			if v.Reason != "" {
+				text += ": " + v.Reason
+			}
+			list = append(list, text)
+		}
 		if o := r.Trial.Steady.Others; o != nil && *o > 0.1 {
 			list = append(list, fmt.Sprintf("%s: other processes took %.0f %% of the machine", r.Dir, 100**o))
 		}

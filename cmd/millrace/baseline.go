@@ -32,7 +32,7 @@ differs is for compare or bench-compare to settle.`,
 					if err == nil {
 						err = do(cmd.OutOrStdout(), r)
 					}
-					if errors.Is(err, results.ErrNoRun) || errors.Is(err, results.ErrNoBaseline) {
+					if errors.Is(err, results.ErrNoRun) || errors.Is(err, results.ErrNotKept) || errors.Is(err, results.ErrNoBaseline) {
 						return usage(err)
 					} else if err != nil {
 						return err
