@@ -19,8 +19,8 @@ import (
 //
 //   - Users, client ids and their defaults (name null) have producer_byte_rate,
 //     consumer_byte_rate, request_percentage and controller_mutation_rate;
-//     addresses have connection_creation_rate. Of these the first three are
-//     enforced, the others kept and told. Every client is the user ANONYMOUS.
+//     addresses have connection_creation_rate. Every client is the user
+//     ANONYMOUS.
 //   - An unknown entity or key, a value that is not above 0, a fraction where
 //     Kafka counts whole units, an entity or key named twice: INVALID_REQUEST.
 //     Each entity is changed as a whole or not at all.
@@ -114,7 +114,7 @@ func newLimits(image *meta.Image, e meta.QuotaEntity, text string, ops []kmsg.Al
 	for _, op := range ops {
 		whole, known := quotaKeys[op.Key]
 		switch {
-		case !known || address != (op.Key == connectionRate):
+		case !known || address != (op.Key == string(quota.Connect)):
 			return nil, faultf(kerr.InvalidRequest, "Invalid configuration key %s", op.Key)
 		case op.Remove:
 			delete(limits, op.Key)
@@ -131,15 +131,13 @@ func newLimits(image *meta.Image, e meta.QuotaEntity, text string, ops []kmsg.Al
 	return limits, nil
 }
 
-const connectionRate = "connection_creation_rate"
-
 // quotaKeys are what can be limited, and whether in whole units.
 var quotaKeys = map[string]bool{
 	string(quota.Produce): true,
 	string(quota.Fetch):   true,
 	string(quota.Request): false,
 	string(quota.Mutate):  false,
-	connectionRate:        true,
+	string(quota.Connect): true,
 }
 
 func quotaEntityFault(e meta.QuotaEntity) *fault {

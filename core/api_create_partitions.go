@@ -14,7 +14,7 @@ import (
 //     INVALID_REPLICA_ASSIGNMENT otherwise.
 //   - __consumer_offsets does not grow: INVALID_TOPIC_EXCEPTION. Kafka lets it,
 //     and loses the groups whose place that moves.
-//   - v2 is flexible, v3 only speaks of quotas, which there are none of.
+//   - v2 is flexible, v3 adds THROTTLING_QUOTA_EXCEEDED; see CreateTopics.
 func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreatePartitionsResponse, error) {
 	resp := kmsg.NewPtrCreatePartitionsResponse()
 	times := map[string]int{}
@@ -38,7 +38,11 @@ func createPartitions(c *call, req *kmsg.CreatePartitionsRequest) (*kmsg.CreateP
 				continue
 			}
 			topic := image.Topic(asked.Topic)
-			if f := c.checkGrowth(topic, asked); f != nil {
+			f := c.checkGrowth(topic, asked)
+			if f == nil {
+				f = c.mutated(int(asked.Count)-len(topic.Partitions), 3)
+			}
+			if f != nil {
 				out.ErrorCode, out.ErrorMessage = f.code, f.text()
 			} else if !req.ValidateOnly {
 				records = append(records, meta.PartitionsAdded{Topic: topic.ID, Total: int(asked.Count), Node: c.node})

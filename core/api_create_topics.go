@@ -20,6 +20,9 @@ import (
 //   - v5 tells the partitions and settings of what was made, v7 its id.
 //   - validate only: everything is checked and told, nothing is made.
 //   - More than 10,000 partitions in one request: POLICY_VIOLATION for all of it.
+//   - controller_mutation_rate (KIP-599) is charged with each topic's partitions, as
+//     in the two other requests that change how many there are. Above it v6 answers
+//     THROTTLING_QUOTA_EXCEEDED; earlier versions make, and wait.
 //   - Checked in Kafka's order: named twice, name, exists, settings,
 //     assignments, replication factor, partitions.
 func createTopics(c *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsResponse, error) {
@@ -58,6 +61,9 @@ func createTopics(c *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsRes
 				continue
 			}
 			record, fault := c.newTopic(image, asked)
+			if fault == nil {
+				fault = c.mutated(record.Partitions, 6)
+			}
 			if fault != nil {
 				out.ErrorCode, out.ErrorMessage = fault.code, fault.text()
 				out.ConfigErrorCode = 0
@@ -228,29 +234,33 @@ func collision(image *meta.Image, name string) string {
 	return ""
 }
 
-// autoCreate makes the topics that a client asked for by name. What fails is
-// logged; the client sees that the topic is still not there. back are those
-// that are back after they had been deleted.
-func (b *Broker) autoCreate(names []string) (back map[string]bool) {
-	err := b.change(func(image *meta.Image) ([]meta.Record, error) {
+// autoCreate makes the topics that a client asked for by name, as far as its
+// controller_mutation_rate lets it. What fails is logged; the client sees that the
+// topic is still not there. back are those that are back after they had been
+// deleted.
+func (c *call) autoCreate(names []string) (back map[string]bool) {
+	err := c.change(func(image *meta.Image) ([]meta.Record, error) {
 		var records []meta.Record
 		seen := map[string]bool{}
 		back = map[string]bool{}
 		for _, name := range names {
-			if seen[name] || image.Topic(name) != nil || len(records)*b.cfg.Partitions >= MaxPartitions {
+			if seen[name] || image.Topic(name) != nil || len(records)*c.cfg.Partitions >= MaxPartitions {
 				continue
 			}
 			seen[name] = true
-			back[name] = b.graves.forget(name)
+			back[name] = c.graves.forget(name)
 			if internalTopic(name) {
-				records = append(records, b.newStateTopic(name))
+				records = append(records, c.newStateTopic(name))
 				continue
 			}
 			asked := kmsg.NewCreateTopicsRequestTopic()
 			asked.Topic, asked.NumPartitions, asked.ReplicationFactor = name, -1, -1
-			record, f := b.newTopic(image, &asked)
+			record, f := c.newTopic(image, &asked)
+			if f == nil {
+				f = c.mutated(record.Partitions, 0)
+			}
 			if f != nil {
-				b.log.Warn("not creating a topic that a client asked for", "topic", name, "err", f.message)
+				c.log.Warn("not creating a topic that a client asked for", "topic", name, "err", f.message)
 				continue
 			}
 			records = append(records, record)
@@ -258,7 +268,7 @@ func (b *Broker) autoCreate(names []string) (back map[string]bool) {
 		return records, nil
 	})
 	if err != nil {
-		b.log.Error("could not create topics that a client asked for", "topics", names, "err", err)
+		c.log.Error("could not create topics that a client asked for", "topics", names, "err", err)
 	}
 	return back
 }

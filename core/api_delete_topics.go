@@ -9,7 +9,7 @@ import (
 
 // DeleteTopics, v1 to v6: by name; from v6 by name or id.
 //
-//   - v5 adds words to an error.
+//   - v5 adds words to an error, and THROTTLING_QUOTA_EXCEEDED; see CreateTopics.
 //   - Unknown: UNKNOWN_TOPIC_OR_PARTITION by name, UNKNOWN_TOPIC_ID by id. Both
 //     given, neither given, or the same topic twice (answered once):
 //     INVALID_REQUEST.
@@ -60,6 +60,9 @@ func deleteTopics(c *call, req *kmsg.DeleteTopicsRequest) (*kmsg.DeleteTopicsRes
 				times[topic] = -1
 			default:
 				out.Topic, out.TopicID = kmsg.StringPtr(topic.Name), topic.ID
+				if f = c.mutated(len(topic.Partitions), 5); f != nil {
+					break
+				}
 				records = append(records, meta.TopicDeleted{Topic: topic.ID})
 			}
 			if f != nil {

@@ -88,7 +88,7 @@ func Start(ctx context.Context, cfg Config) (_ *Broker, err error) {
 		apis:     newAPITable(coreAPIs()),
 		workers:  workers{limit: slowWorkers},
 		sessions: sessions{slots: cfg.FetchSessions, byID: map[int32]*fetchSession{}},
-		quotas:   quota.NewBook(quota.Config{Samples: cfg.QuotaSamples, Window: time.Duration(cfg.QuotaWindow) * time.Second}),
+		quotas:   quota.NewBook(cfg.quotas()),
 		opened:   make(chan struct{}), quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	if b.log == nil {

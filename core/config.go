@@ -54,6 +54,8 @@ type Config struct {
 	ProducerExpiry  time.Duration
 	QuotaSamples    int
 	QuotaWindow     int // of one sample, in seconds
+	MutationSamples int // the same for controller_mutation_rate
+	MutationWindow  int
 
 	Topic   TopicConfig
 	Cleaner CleanerConfig
@@ -109,6 +111,8 @@ func Defaults() Config {
 		ProducerExpiry:  24 * time.Hour,
 		QuotaSamples:    11,
 		QuotaWindow:     1,
+		MutationSamples: 11,
+		MutationWindow:  1,
 
 		Topic: TopicConfig{
 			MaxMessageBytes:  1<<20 + 12,
@@ -158,6 +162,8 @@ func (c *Config) register(s *knob.Set) {
 	s.Duration(&c.ProducerExpiry, "producer.id.expiration.ms", "an idempotent producer silent for so long is forgotten", knob.Within(time.Millisecond, forever))
 	s.Int(&c.QuotaSamples, "quota.window.num", "samples over which the rate of a client with a quota is measured", knob.Range(2, 1000))
 	s.Int(&c.QuotaWindow, "quota.window.size.seconds", "seconds that each of them covers", knob.Range(1, 3600))
+	s.Int(&c.MutationSamples, "controller.quota.window.num", "the same for controller_mutation_rate: a client may change as many partitions at once as its rate allows in all samples", knob.Range(2, 1000))
+	s.Int(&c.MutationWindow, "controller.quota.window.size.seconds", "seconds that each of them covers", knob.Range(1, 3600))
 	s.Int(&c.GOGC, "gogc", "the garbage collector's target percentage (Go's GOGC); -1: off, 0: as the environment says", knob.Range(-1, 10000))
 	s.Bytes(&c.GOMEMLIMIT, "gomemlimit", "the Go runtime's soft memory limit (GOMEMLIMIT); 0: as the environment says", knob.Range(0, 1<<50))
 	s.Rule(func() error {

@@ -41,6 +41,7 @@ type call struct {
 	*Broker
 	header wire.Header
 	client *client
+	owes   time.Duration // what the client is made to wait for what it asks for; see mutated
 }
 
 // client is what the broker knows of one connection; it lies in Conn.Value and
@@ -89,7 +90,10 @@ func newAPITable(rows []api) *apiTable {
 // loops.
 type loop struct{ *Broker }
 
-var _ netio.Handler = loop{}
+var (
+	_ netio.Handler  = loop{}
+	_ netio.Admitter = loop{}
+)
 
 // Serve finds the row of the request's API and lets it answer.
 func (l loop) Serve(f *netio.Frame) {
@@ -147,7 +151,8 @@ func (b *Broker) answer(f *netio.Frame, c *call, a *api, req kmsg.Request) {
 		b.refuse(f, err)
 		return
 	}
-	if wait := b.charge(f.Conn(), quota.Request, c.header.ClientID, percent(b.now().Sub(began))); wait > 0 {
+	wait := b.charge(f.Conn(), quota.Request, c.header.ClientID, percent(b.now().Sub(began)))
+	if wait = max(wait, b.throttle(f.Conn(), c.owes)); wait > 0 {
 		if r, ok := resp.(kmsg.SetThrottleResponse); ok {
 			r.SetThrottle(wait)
 		}

@@ -1,7 +1,10 @@
 package core
 
 import (
+	"net/netip"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"millrace/core/meta"
 	"millrace/core/quota"
@@ -19,14 +22,22 @@ const (
 	quotaIP     = "ip"
 )
 
+// quotas is how rates are measured.
+func (c *Config) quotas() quota.Config {
+	return quota.Config{Samples: c.QuotaSamples, Window: time.Duration(c.QuotaWindow) * time.Second,
+		Mutations: &quota.Config{Samples: c.MutationSamples, Window: time.Duration(c.MutationWindow) * time.Second}}
+}
+
 // quotaTable is the image's quotas, as they are looked up.
 func quotaTable(image *meta.Image) *quota.Table {
 	var rules []quota.Rule
 	for _, q := range image.Quotas() {
-		if _, ok := q.Entity[quotaIP]; ok {
-			continue // kept and told, not enforced
-		}
 		r := quota.Rule{User: quotaName(q.Entity, quotaUser), Client: quotaName(q.Entity, quotaClient), Limits: map[quota.Kind]float64{}}
+		if r.Address = quotaName(q.Entity, quotaIP); r.Address.Text != "" {
+			if ip, err := netip.ParseAddr(r.Address.Text); err == nil {
+				r.Address.Text = ip.Unmap().String()
+			}
+		}
 		for kind, limit := range q.Limits {
 			r.Limits[quota.Kind(kind)] = limit
 		}
@@ -60,6 +71,27 @@ func (b *Broker) throttle(c *netio.Conn, wait time.Duration) int32 {
 	b.counters.throttled.Add(1)
 	c.Mute(wait)
 	return int32(wait.Milliseconds())
+}
+
+// mutated charges n partitions to be made or deleted to whoever asks, and mutes its
+// connection where it has to wait. Since the version strict, at which the answer has
+// a code for it, a client whose earlier changes are not paid off is refused; older
+// ones are let, and wait.
+func (c *call) mutated(n int, strict int16) *fault {
+	wait, ok := c.quotas.Mutate(anonymous, string(c.header.ClientID), float64(n), c.header.Version >= strict, c.now())
+	c.owes = max(c.owes, wait)
+	if !ok {
+		return faultf(kerr.ThrottlingQuotaExceeded, "The throttling quota has been exceeded.")
+	}
+	return nil
+}
+
+// Admit keeps addresses within their connection_creation_rate.
+func (l loop) Admit(from netip.Addr) time.Duration {
+	if !l.quotas.Limits(quota.Connect) {
+		return 0
+	}
+	return l.quotas.Connect(from.String(), l.now())
 }
 
 // percent is time as request_percentage counts it: of one thread, a second.

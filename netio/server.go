@@ -74,6 +74,7 @@ type server struct {
 
 	mu     sync.Mutex
 	conns  map[*Conn]struct{}
+	held   map[*net.TCPConn]*time.Timer // see admit.go
 	lastID uint64
 	empty  chan struct{} // closed when conns is empty; nil before Stop asks
 }
@@ -88,6 +89,7 @@ func Listen(addr string, cfg Config, h Handler) (Server, error) {
 		began:   time.Now(),
 		ending:  make(chan struct{}),
 		conns:   map[*Conn]struct{}{},
+		held:    map[*net.TCPConn]*time.Timer{},
 	}
 	if s.log == nil {
 		s.log = slog.Default()
@@ -136,6 +138,9 @@ func (s *server) accept() {
 					"remote", nc.RemoteAddr(), "max.connections", s.cfg.MaxConnections, "refused", s.stats.Refused.Load())
 			}
 			nc.Close()
+			continue
+		}
+		if err == nil && s.turnedAway(nc) {
 			continue
 		}
 		if err == nil {
@@ -243,6 +248,7 @@ func (s *server) stop(ctx context.Context) (err error) {
 	close(s.ending)
 	s.ln.Close()
 	s.own.Wait()
+	s.letAllGo()
 	s.mu.Lock()
 	empty := make(chan struct{})
 	if s.empty = empty; len(s.conns) == 0 {

@@ -28,6 +28,7 @@ type Stats struct {
 	Connections atomic.Int64 // open now
 	Accepted    atomic.Int64
 	Refused     atomic.Int64 // above max.connections
+	Throttled   atomic.Int64 // kept waiting and closed, as an Admitter said
 	Closed      [closeReasons]atomic.Int64
 
 	Frames   atomic.Int64 // requests read in full

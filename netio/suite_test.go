@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -177,6 +178,7 @@ type testHandler struct {
 	serve  func(*Frame)
 	resume func(*Frame)
 	closed func(*Conn)
+	admit  func(netip.Addr) time.Duration
 }
 
 // countingHandler adds what every test wants checked: that calls for one
@@ -215,6 +217,13 @@ func (h *countingHandler) Resume(f *Frame) {
 	leave := h.enter(f.Conn())
 	h.h.resume(f)
 	leave()
+}
+
+func (h *countingHandler) Admit(from netip.Addr) time.Duration {
+	if h.h.admit == nil {
+		return 0
+	}
+	return h.h.admit(from)
 }
 
 func (h *countingHandler) Closed(c *Conn) {

@@ -25,6 +25,7 @@ const (
 	Fetch   Kind = "consumer_byte_rate"       // bytes a second
 	Request Kind = "request_percentage"       // time that requests take, in percent of one thread
 	Mutate  Kind = "controller_mutation_rate" // partitions made and deleted a second
+	Connect Kind = "connection_creation_rate" // connections a second, of an address
 )
 
 // Name is one part of an entity: a name, the default, or (zero) not given.
@@ -44,9 +45,10 @@ func (n Name) key() string {
 	return "=" + n.Text
 }
 
-// Rule gives limits to an entity.
+// Rule gives limits to an entity: a user, a client or both, or else an address.
 type Rule struct {
 	User, Client Name
+	Address      Name // its text as netip.Addr writes it
 	Limits       map[Kind]float64
 }
 
@@ -54,6 +56,15 @@ type Rule struct {
 type Config struct {
 	Samples int           // quota.window.num
 	Window  time.Duration // quota.window.size.seconds: of one sample
+
+	Mutations *Config // the same for Mutate; nil: as above
+}
+
+func (c Config) mutations() Config {
+	if c.Mutations != nil {
+		return *c.Mutations
+	}
+	return c
 }
 
 // Table is a set of rules, read-only.
@@ -61,8 +72,17 @@ type Table struct {
 	limits map[Kind]map[entity]float64
 }
 
-// entity is the key of a rule.
+// entity is the key of a rule. That of an address has "@" for its user.
 type entity struct{ user, client string }
+
+const atAddress = "@"
+
+func (r *Rule) entity() entity {
+	if r.Address.Given {
+		return entity{atAddress, r.Address.key()}
+	}
+	return entity{r.User.key(), r.Client.key()}
+}
 
 // NewTable makes a table; a later rule for the same entity replaces an earlier
 // one.
@@ -73,7 +93,7 @@ func NewTable(rules []Rule) *Table {
 			if t.limits[kind] == nil {
 				t.limits[kind] = map[entity]float64{}
 			}
-			t.limits[kind][entity{r.User.key(), r.Client.key()}] = limit
+			t.limits[kind][r.entity()] = limit
 		}
 	}
 	return t
@@ -111,8 +131,9 @@ type Book struct {
 	cfg   Config
 	table atomic.Pointer[Table]
 
-	mu    sync.Mutex
-	rates map[account]*rate
+	mu      sync.Mutex
+	rates   map[account]*rate
+	buckets map[account]*bucket // of Mutate
 }
 
 type account struct {
@@ -127,7 +148,7 @@ const maxAccounts = 10000
 
 // NewBook makes a book without rules.
 func NewBook(cfg Config) *Book {
-	b := &Book{cfg: cfg, rates: map[account]*rate{}}
+	b := &Book{cfg: cfg, rates: map[account]*rate{}, buckets: map[account]*bucket{}}
 	b.table.Store(NewTable(nil))
 	return b
 }
@@ -186,26 +207,84 @@ func (b *Book) Most(kind Kind, user, client string) (n float64, ok bool) {
 	return limit * b.cfg.Window.Seconds() * float64(b.cfg.Samples-1), ok
 }
 
-// rate finds or makes a rate. mu is held.
-func (b *Book) rate(a account, now time.Time) *rate {
-	r := b.rates[a]
-	if r != nil {
-		return r
+// Mutate charges n partitions to be made or deleted. Strictly: it is refused (ok
+// false) for as long as earlier ones are not paid off, and costs nothing then.
+// Otherwise it is always charged, and only made to wait for, which is for clients
+// too old to be told.
+func (b *Book) Mutate(user, client string, n float64, strict bool, now time.Time) (wait time.Duration, ok bool) {
+	limit, of, limited := b.table.Load().find(Mutate, user, client)
+	if !limited {
+		return 0, true
 	}
-	if len(b.rates) >= maxAccounts {
-		for k, r := range b.rates {
-			if r.idle(now, b.cfg) {
-				delete(b.rates, k)
+	cfg := b.cfg.mutations()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t := recall(b.buckets, account{Mutate, of}, now, cfg)
+	t.fill(limit, now, cfg)
+	if strict && t.tokens < 0 {
+		return t.wait(), false
+	}
+	t.tokens -= n
+	if strict {
+		return 0, true
+	}
+	return t.wait(), true
+}
+
+// Connect counts a connection of an address, and answers how long the address is to
+// be kept waiting where it is one too many, which is then not counted.
+func (b *Book) Connect(address string, now time.Time) time.Duration {
+	limits := b.table.Load().limits[Connect]
+	limit, ok := limits[entity{atAddress, "=" + address}]
+	if !ok {
+		limit, ok = limits[entity{atAddress, "*"}]
+	}
+	if !ok {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := recall(b.rates, account{Connect, entity{atAddress, address}}, now, b.cfg)
+	r.add(1, now, b.cfg)
+	value, over := r.measure(now, b.cfg)
+	if value <= limit {
+		return 0
+	}
+	r.add(-1, now, b.cfg)
+	wait := math.Min((value-limit)/limit*float64(over), float64(b.cfg.Window))
+	return max(time.Duration(wait).Round(time.Millisecond), time.Millisecond)
+}
+
+// rate finds or makes a rate. mu is held.
+func (b *Book) rate(a account, now time.Time) *rate { return recall(b.rates, a, now, b.cfg) }
+
+// meter is what is remembered of an account.
+type meter[T any] interface {
+	*T
+	// idle: nothing would be lost by forgetting it.
+	idle(now time.Time, cfg Config) bool
+}
+
+// recall finds what is remembered of an account, or begins to remember. The map's
+// guard is held.
+func recall[T any, M meter[T]](of map[account]M, a account, now time.Time, cfg Config) M {
+	if m, ok := of[a]; ok {
+		return m
+	}
+	if len(of) >= maxAccounts {
+		for k, m := range of {
+			if m.idle(now, cfg) {
+				delete(of, k)
 			}
 		}
-		for k := range b.rates {
-			if len(b.rates) <= maxAccounts*9/10 { // not one by one: each time all are looked at
+		for k := range of {
+			if len(of) <= maxAccounts*9/10 { // not one by one: each time all are looked at
 				break
 			}
-			delete(b.rates, k)
+			delete(of, k)
 		}
 	}
-	r = &rate{}
-	b.rates[a] = r
-	return r
+	m := M(new(T))
+	of[a] = m
+	return m
 }
