@@ -3,6 +3,7 @@ package batching_test
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"os"
 	"path/filepath"
@@ -50,7 +51,23 @@ func FuzzView(f *testing.F) {
 			requireTypedOrNil(t, err)
 		}
 		checkDepths(t, raw)
+		checkFaults(t, raw)
 	})
+}
+
+// checkFaults: the first record at fault leads the list, which is in order.
+func checkFaults(t *testing.T, raw []byte) {
+	p := batching.Policy{Keys: true, Earliest: 1 << 40, Limit: fuzzLimit}
+	_, err := p.Check(bytes.Clone(raw))
+	faults := p.Faults(raw, err)
+	var first *batching.Error
+	if errors.As(err, &first) && first.Record >= 0 {
+		require.Equal(t, first, faults[0])
+	}
+	for i, f := range faults {
+		requireTyped(t, f)
+		require.True(t, i == 0 || f.Record > faults[i-1].Record)
+	}
 }
 
 func checkDepths(t *testing.T, raw []byte) {

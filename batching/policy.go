@@ -1,6 +1,7 @@
 package batching
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -182,14 +183,10 @@ func (p *Policy) checkRecords(v Batch) error {
 		if int(r.OffsetDelta) != index {
 			return &Error{Kind: ErrRecords, Field: "offsetDelta", Record: index, At: at, Got: int64(r.OffsetDelta), Want: "the record's place in the batch"}
 		}
-		if p.Keys && r.Key == nil {
-			return &Error{Kind: ErrRecords, Field: "keyLength", Record: index, At: at, Got: -1, Want: "a key: the topic is compacted"}
-		}
-		ts := v.BaseTimestamp() + r.TimestampDelta
-		if err := p.checkTimestamp("timestamp", index, at, ts); err != nil {
+		if err := p.checkRecord(v, &r, index, at); err != nil {
 			return err
 		}
-		greatest = max(greatest, ts)
+		greatest = max(greatest, v.BaseTimestamp()+r.TimestampDelta)
 	}
 	s.headers = c.headers
 	if greatest != v.MaxTimestamp() {
@@ -197,4 +194,58 @@ func (p *Policy) checkRecords(v Batch) error {
 		v.seal()
 	}
 	return nil
+}
+
+// checkRecord checks what a topic may ask of each record.
+func (p *Policy) checkRecord(v Batch, r *Record, index, at int) error {
+	if p.Keys && r.Key == nil {
+		return &Error{Kind: ErrRecords, Field: "keyLength", Record: index, At: at, Got: -1, Want: "a key: the topic is compacted"}
+	}
+	return p.checkTimestamp("timestamp", index, at, v.BaseTimestamp()+r.TimestampDelta)
+}
+
+// MaxFaults is how many records Faults lists at most.
+const MaxFaults = 10_000
+
+// Faults lists the records that err is about, which Check answered to the same
+// b: a client gives up on these, and may send the others of the batch again. It
+// is empty where the batch is at fault as a whole.
+func (p *Policy) Faults(b []byte, err error) (faults []*Error) {
+	var first *Error
+	if !errors.As(err, &first) || first.Record < 0 && first.Kind != ErrTimestamp {
+		return nil
+	}
+	v, err := frame(b)
+	if err != nil {
+		return nil
+	}
+	s := getScratch()
+	defer s.put()
+	records, err := v.records(s, p.Limit)
+	if err != nil {
+		return nil
+	}
+	c := cursor{b: records, left: v.Count(), headers: s.headers[:0]}
+	var r Record
+	for len(faults) < MaxFaults {
+		at, index := c.at, c.index
+		if more, err := c.next(&r); err != nil || !more {
+			break
+		}
+		err := p.checkRecord(v, &r, index, at)
+		if first.Field == "attributes" { // said of every record
+			err = first
+		}
+		var f *Error
+		if errors.As(err, &f) {
+			here := *f
+			here.Record = index
+			faults = append(faults, &here)
+		}
+	}
+	s.headers = c.headers
+	if len(faults) == 0 && first.Record >= 0 {
+		faults = append(faults, first)
+	}
+	return faults
 }

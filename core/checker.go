@@ -16,6 +16,8 @@ type checker struct {
 	// recompressed holds the batches that took another codec, until the request
 	// is answered: each is appended before the next is made.
 	recompressed []byte
+	// faults are the records for which the last batch was refused.
+	faults []*batching.Error
 }
 
 // keepRecompressed bounds the memory that a pooled request keeps.
@@ -25,12 +27,14 @@ func (c *checker) reset() {
 	if cap(c.recompressed) > keepRecompressed {
 		c.recompressed = nil
 	}
+	c.faults = nil
 }
 
 // batch answers the checked batch, a view of records or of the checker's own
 // memory, or Kafka's error code and what to say with it. now is wall time in
 // milliseconds.
 func (c *checker) batch(records []byte, depth batching.Depth, s *settings, version int16, now int64) (batching.Batch, int16, string) {
+	c.faults = nil
 	policy := batching.Policy{
 		Depth: depth, MaxBytes: int(s.MaxMessageBytes), Keys: s.compact, NoZstd: version < firstZstd,
 	}
@@ -39,6 +43,7 @@ func (c *checker) batch(records []byte, depth batching.Depth, s *settings, versi
 	}
 	batch, err := policy.Check(records)
 	if err != nil {
+		c.faults = policy.Faults(records, err)
 		return refused(err)
 	}
 	if batch.BaseOffset() != 0 {

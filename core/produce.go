@@ -86,6 +86,9 @@ func (w *produce) appendOne(p *partition, records []byte, out *wire.ProduceParti
 		if message != "" {
 			out.ErrorMessage = []byte(message)
 		}
+		for _, f := range w.check.faults {
+			out.RecordErrors = append(out.RecordErrors, wire.RecordError{Index: int32(f.Record), Message: []byte(f.Error())})
+		}
 		if size, err := batching.PeekSize(records); err == nil && size == len(records) {
 			w.tellStart(p, out)
 		}

@@ -97,6 +97,55 @@ func TestRefusedBatches(t *testing.T) {
 	require.Equal(t, kerr.UnknownTopicOrPartition.Code, got[1].ErrorCode)
 }
 
+// TestRecordsAtFault: the records for which a batch is refused are listed, those
+// beside them are not, so that a client knows which to give up on.
+func TestRecordsAtFault(t *testing.T) {
+	b := start(t, testConfig(t))
+	p := dial(t, b)
+	createTopic(t, p, "compacted", 1, "cleanup.policy", "compact", "message.timestamp.before.max.ms", "60000")
+	createTopic(t, p, "recent", 1, "message.timestamp.before.max.ms", "60000")
+	now := time.Now().UnixMilli()
+	batch := func(codec batching.Codec, ages ...int64) []byte {
+		builder := batching.NewBuilder(batching.Options{Codec: codec})
+		for i, age := range ages {
+			key := []byte("k")
+			if i%2 == 1 {
+				key = nil
+			}
+			require.NoError(t, builder.Append(now-age, key, []byte("v"), nil))
+		}
+		out, err := builder.Build(nil)
+		require.NoError(t, err)
+		return out
+	}
+	for _, c := range []struct {
+		name    string
+		topic   string
+		records []byte
+		code    int16
+		want    []int32
+	}{
+		{"no key", "compacted", batch(batching.None, 0, 0, 0, 0), kerr.InvalidRecord.Code, []int32{1, 3}},
+		{"no key, compressed", "compacted", batch(batching.Zstd, 0, 0), kerr.InvalidRecord.Code, []int32{1}},
+		{"too old", "recent", batch(batching.Gzip, 120_000, 0, 0), kerr.InvalidTimestamp.Code, []int32{0}},
+		{"one too old, one without key", "compacted", batch(batching.None, 120_000, 0, 0), kerr.InvalidTimestamp.Code, []int32{0, 1}},
+		{"a time that brokers give", "recent", alter(batch(batching.None, 0, 0), func(b []byte) { b[22] |= 8 }), kerr.InvalidTimestamp.Code, []int32{0, 1}},
+		{"the batch itself", "recent", alter(batch(batching.None, 0, 0), func(b []byte) { b[22] |= 0x20 }), kerr.InvalidRecord.Code, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := produceOne(p, c.topic, 0, c.records)
+			require.Equal(t, c.code, got.ErrorCode)
+			var at []int32
+			for _, e := range got.ErrorRecords {
+				at = append(at, e.RelativeOffset)
+				require.NotEmpty(t, deref(e.ErrorMessage))
+			}
+			require.Equal(t, c.want, at)
+		})
+	}
+	require.Empty(t, produceOne(p, "recent", 0, batch(batching.None, 0)).ErrorRecords, "nothing is left of the last refusal")
+}
+
 func TestZstdNeedsProduceV7(t *testing.T) {
 	b := start(t, testConfig(t))
 	p := dial(t, b)

@@ -39,7 +39,8 @@ var differences = []difference{
 
 	// Details of an answer.
 	{"produce", "*", "Topics[0].Partitions[0].ErrorMessage", "ours says which field, at which byte"},
-	{"produce", "*", "Topics[0].Partitions[0].ErrorRecords", "a batch is refused as a whole, its records are not listed"},
+	{"produce", "*", "Topics[0].Partitions[0].ErrorRecords[0].ErrorMessage", "ours says which field, at which byte"},
+	{"produce", "*", "Topics[0].Partitions[0].ErrorRecords[1].ErrorMessage", "ours says which field, at which byte"},
 	{"produce", "idempotent: the same again", "Topics[0].Partitions[0].LogAppendTime", "-1 where the time is the producer's, as for the first"},
 	{"transactions", "produce: *", "Topics[0].Partitions[0].LogStartOffset", "told with every refusal by the log"},
 	{"transactions", "produce: *", "Topics[0].Partitions[0].ErrorMessage", "the code says it"},
