@@ -1,6 +1,7 @@
 package core
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -260,7 +261,7 @@ func (c *call) autoCreate(names []string) (back map[string]bool) {
 				f = c.mutated(record.Partitions, 0)
 			}
 			if f != nil {
-				c.log.Warn("not creating a topic that a client asked for", "topic", name, "err", f.message)
+				c.log.Warn("not creating a topic that a client asked for", "topic", name, "err", cmp.Or(f.message, kerr.ErrorForCode(f.code).Error()))
 				continue
 			}
 			records = append(records, record)

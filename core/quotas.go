@@ -81,7 +81,7 @@ func (c *call) mutated(n int, strict int16) *fault {
 	wait, ok := c.quotas.Mutate(anonymous, string(c.header.ClientID), float64(n), c.header.Version >= strict, c.now())
 	c.owes = max(c.owes, wait)
 	if !ok {
-		return faultf(kerr.ThrottlingQuotaExceeded, "The throttling quota has been exceeded.")
+		return &fault{code: kerr.ThrottlingQuotaExceeded.Code} // no words: so does Kafka
 	}
 	return nil
 }
