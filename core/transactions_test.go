@@ -66,6 +66,22 @@ func TestDecidedTransactionIsCarriedOut(t *testing.T) {
 	require.Zero(t, endTransaction(p, "tx", id, epoch, true), "sent again")
 }
 
+// TestTransactionOutlivesTheStop: a producer that begins a transaction in a
+// partition while the broker stops is told to try again, not that it is in the
+// wrong.
+func TestTransactionOutlivesTheStop(t *testing.T) {
+	for _, version := range []int16{11, 12} {
+		b := start(t, onMemory(t, diskio.NewMem(), diskio.SyncPageCache))
+		p := dial(t, b)
+		createTopic(t, p, "t", 1)
+		id, epoch := initTxn(p, "tx")
+		mustAdd(p, "tx", id, epoch, "t", 0)
+		b.stopping.Store(true)
+		b.closeTxns()
+		require.Equal(t, kerr.NotEnoughReplicas.Code, produceTxn(p, version, "tx", id, epoch, 0, "t", 0, "x"), "v%d", version)
+	}
+}
+
 // TestTransactionStateDoesNotGrow: what is kept is written anew and what lay
 // before it goes, and a start finds the same.
 func TestTransactionStateDoesNotGrow(t *testing.T) {

@@ -15,9 +15,18 @@ import (
 func (b *Broker) verifyTxn(from source, producer int64, epoch int16, at place) int16 {
 	t := b.txns.Load()
 	if t == nil || from.txn == nil {
-		return kerr.InvalidTxnState.Code
+		return b.noTxns(from)
 	}
 	return from.refusal(t.verify(string(from.txn), producer, epoch, at))
+}
+
+// noTxns is the code for Produce where nobody can be asked. A broker that stops
+// has no coordinator any more, and the transaction goes on after its start.
+func (b *Broker) noTxns(from source) int16 {
+	if from.txn != nil && b.stopping.Load() {
+		return kerr.NotEnoughReplicas.Code
+	}
+	return kerr.InvalidTxnState.Code
 }
 
 // refusal is the code for Produce of what the coordinator says; 0: nothing.
@@ -69,7 +78,7 @@ type joined struct {
 func (b *Broker) joinTxn(from source, producer int64, epoch int16, at place) (*joined, int16) {
 	t := b.txns.Load()
 	if t == nil || from.txn == nil {
-		return nil, kerr.InvalidTxnState.Code
+		return nil, b.noTxns(from)
 	}
 	id := string(from.txn)
 	l := t.lane(id)
