@@ -38,8 +38,11 @@ func (p *partition) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	was := p.state.Swap(gone)
-	if p.log == nil {
-		return nil
+	switch {
+	case p.log == nil && p.b.dir.clean:
+		return nil // it is as a clean stop has left it
+	case p.log == nil:
+		return fmt.Errorf("partition %s is offline", p.name)
 	}
 	p.promise.Detach()
 	err := p.log.Close()

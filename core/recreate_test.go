@@ -150,6 +150,29 @@ func TestOfflinePartitionIsDeleted(t *testing.T) {
 	require.Zero(t, mustProduce(p, "t", 0, "new"))
 }
 
+// TestUnopenedPartitionIsNotClean: a partition that could not be opened after a
+// crash was not looked into; the clean stop of that broker does not vouch for it.
+func TestUnopenedPartitionIsNotClean(t *testing.T) {
+	fs := diskio.NewMem()
+	p := dial(t, start(t, onMemory(t, fs, diskio.SyncGroup)))
+	createTopic(t, p, "t", 1)
+	mustProduce(p, "t", 0, "x")
+	fs = fs.CrashClone(diskio.Crash{})
+	const segment = "/data/t-0/00000000000000000000.log"
+	require.NoError(t, fs.Rename(segment, "/data/kept"))
+	require.NoError(t, fs.MkdirAll(segment)) // which cannot be opened
+	b, err := Start(t.Context(), onMemory(t, fs, diskio.SyncGroup))
+	require.NoError(t, err)
+	require.True(t, partitionAt(b, "t", 0).offline())
+	require.ErrorContains(t, b.Stop(t.Context()), "t-0 is offline")
+
+	require.NoError(t, fs.Remove(segment))
+	require.NoError(t, fs.Rename("/data/kept", segment))
+	b = start(t, onMemory(t, fs, diskio.SyncGroup))
+	require.False(t, partitionAt(b, "t", 0).log.Recovery().Clean)
+	require.Equal(t, []string{"x"}, fetchAll(dial(t, b), "t", 0))
+}
+
 // TestBatchThatASegmentNoLongerTakes: segment.bytes may shrink between the check
 // of a batch and its append. That is the batch's misfortune, not the disk's.
 func TestBatchThatASegmentNoLongerTakes(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -169,4 +171,32 @@ func describesConsumerGroup(t *testing.T, addr string, ok func(string) string) {
 	require.Contains(t, shown, "Empty, members 0, lag 0")
 	require.Regexp(t, `events\s+1\s+5\s+5\s+0`, shown)
 	require.Contains(t, ok("group delete fresh"), "fresh")
+}
+
+// TestDescribeOfflinePartition: a partition whose disk failed is shown among the
+// others, and hides none of them.
+func TestDescribeOfflinePartition(t *testing.T) {
+	cfg := core.Defaults()
+	cfg.Listen, cfg.DataDir, cfg.Logger = "127.0.0.1:0", t.TempDir(), slog.New(slog.DiscardHandler)
+	b, err := core.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	administered{b, t}.ok("topic create t --partitions 2")
+	require.NoError(t, b.Stop(context.Background()))
+	segment := filepath.Join(cfg.DataDir, "t-1", "00000000000000000000.log")
+	require.NoError(t, os.Remove(segment))
+	require.NoError(t, os.Mkdir(segment, 0o755))
+
+	b, err = core.Start(t.Context(), cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = b.Stop(context.Background()) })
+	out := administered{b, t}.ok("topic describe t")
+	require.Regexp(t, `(?m)^0 +1 .* 0 +0 *$`, out)
+	require.Regexp(t, `(?m)^1 +-1 .* - +- +no leader`, out)
+}
+
+// TestWrongFlagNamesItsCommand: the help to look at is the command's own.
+func TestWrongFlagNamesItsCommand(t *testing.T) {
+	code, _, stderr := millrace("topic", "describe", "t", "--broker", "x")
+	require.Equal(t, results.ExitUsage, code)
+	require.Contains(t, stderr, "see: millrace topic describe --help")
 }

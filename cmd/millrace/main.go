@@ -56,7 +56,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 	root, began := newRoot(stdout, stderr)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return results.ExitPass
 	}
@@ -73,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if e.err != nil {
 		fmt.Fprintln(stderr, "millrace:", e.err)
 		if e.code == results.ExitUsage && !*began {
-			fmt.Fprintln(stderr, "see: millrace --help")
+			fmt.Fprintln(stderr, "see:", cmd.CommandPath(), "--help")
 		}
 	}
 	return e.code

@@ -118,9 +118,52 @@ type partitionRow struct {
 	Leader    int32   `json:"leader"`
 	Epoch     int32   `json:"leader_epoch"`
 	Replicas  []int32 `json:"replicas"`
-	Start     int64   `json:"start"`
-	End       int64   `json:"end"`
+	Start     int64   `json:"start"` // -1: not known
+	End       int64   `json:"end"`   // -1: not known
 	Error     string  `json:"error,omitempty"`
+}
+
+// someOffsets passes over the errors of single partitions, which are shown in
+// their rows.
+func someOffsets(err error) error {
+	var shards *kadm.ShardErrors
+	if errors.As(err, &shards) {
+		return nil
+	}
+	return err
+}
+
+// describePartition is a partition's row. One without a leader (offline: its
+// disk failed) has no offsets to tell.
+func describePartition(p kadm.PartitionDetail, starts, ends kadm.ListedOffsets) partitionRow {
+	r := partitionRow{p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, -1, -1, ""}
+	start, ok1 := starts.Lookup(p.Topic, p.Partition)
+	end, ok2 := ends.Lookup(p.Topic, p.Partition)
+	err := p.Err
+	for _, o := range []kadm.ListedOffset{start, end} {
+		if err == nil {
+			err = o.Err
+		}
+	}
+	switch {
+	case p.Leader < 0:
+		r.Error = "no leader; see the broker's log"
+	case err != nil:
+		r.Error = err.Error()
+	case !ok1 || !ok2:
+		r.Error = "no answer"
+	default:
+		r.Start, r.End = start.Offset, end.Offset
+	}
+	return r
+}
+
+// orDash is an offset, or a dash where it is not known.
+func orDash(offset int64) string {
+	if offset < 0 {
+		return "-"
+	}
+	return fmt.Sprint(offset)
 }
 
 func topicDescribeCmd(f *adminFlags) *cobra.Command {
@@ -138,11 +181,11 @@ func topicDescribeCmd(f *adminFlags) *cobra.Command {
 					return told(args[0], t.Err, "")
 				}
 				starts, err := a.ListStartOffsets(ctx, args[0])
-				if err != nil {
+				if err = someOffsets(err); err != nil {
 					return err
 				}
 				ends, err := a.ListEndOffsets(ctx, args[0])
-				if err != nil {
+				if err = someOffsets(err); err != nil {
 					return err
 				}
 				out := struct {
@@ -151,15 +194,10 @@ func topicDescribeCmd(f *adminFlags) *cobra.Command {
 				}{topicRow{t.Topic, t.ID.String(), len(t.Partitions), t.IsInternal}, nil}
 				rows := [][]string{{"PARTITION", "LEADER", "EPOCH", "REPLICAS", "START", "END", ""}}
 				for _, p := range t.Partitions.Sorted() {
-					start, _ := starts.Lookup(args[0], p.Partition)
-					end, _ := ends.Lookup(args[0], p.Partition)
-					r := partitionRow{p.Partition, p.Leader, p.LeaderEpoch, p.Replicas, start.Offset, end.Offset, ""}
-					if err := errors.Join(p.Err, start.Err, end.Err); err != nil {
-						r.Error = err.Error()
-					}
+					r := describePartition(p, starts, ends)
 					out.Detail = append(out.Detail, r)
 					rows = append(rows, []string{fmt.Sprint(r.Partition), fmt.Sprint(r.Leader), fmt.Sprint(r.Epoch),
-						fmt.Sprint(r.Replicas), fmt.Sprint(r.Start), fmt.Sprint(r.End), r.Error})
+						fmt.Sprint(r.Replicas), orDash(r.Start), orDash(r.End), r.Error})
 				}
 				return f.show(cmd.OutOrStdout(), out, rows)
 			})
