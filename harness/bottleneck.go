@@ -95,13 +95,16 @@ func limitOf(run *results.Run, s strain) (word, text string) {
 		generator = c.Cores
 	}
 	use := fmt.Sprintf("target %.2f, generator %.2f of %d cores", target, generator, run.Env.CPUs)
+	if t.Steady.Target == nil {
+		use = fmt.Sprintf("generator %.2f of %d cores; the target's CPU is not known", generator, run.Env.CPUs)
+	}
 	others := 0.0
 	if t.Steady.Others != nil {
 		others = *t.Steady.Others
 	}
 	diskName, disk := worst(s.disk)
 	netName, net := worst(s.net)
-	busy := t.Steady.Target != nil && target+generator+others*cpus > 0.9*cpus
+	busy := target+generator+others*cpus > 0.9*cpus
 	switch {
 	case t.Steady.Steal > stealLimit:
 		return "noise", fmt.Sprintf("the hypervisor, which withheld %.1f %% of the CPU time: the target may take more", t.Steady.Steal*100)
@@ -121,6 +124,9 @@ func limitOf(run *results.Run, s strain) (word, text string) {
 		return "noise", "the generator or the machine (" + use + "): the target may take more"
 	case t.Promise == "group" || t.Promise == "each":
 		return "disk", fmt.Sprintf("the wait for the disk: every acknowledgement waits for an fsync, and the CPU does not (%s)", use)
+	}
+	if t.Steady.Target == nil {
+		return "unknown", "nothing that can be seen from here (" + use + "), nor a disk or link of this machine"
 	}
 	return "waiting", "not the CPU (" + use + ") nor a disk or link at its end: waiting, on locks or on single threads"
 }

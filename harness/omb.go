@@ -73,11 +73,20 @@ func (s *Scenario) scaled(file string, o LoadOptions) (*Scenario, error) {
 	}
 	for i := range s.Goals {
 		g := &s.Goals[i]
-		if g.unit != perSec {
+		var limit string
+		switch g.unit {
+		case perSec:
+			g.Limit = math.Floor(g.Limit*f*10) / 10
+			if limit = formatRate(g.Limit); g.Limit == 0 {
+				limit = "0/s" // and not max
+			}
+		case bytesSec:
+			g.Limit = math.Floor(g.Limit * f)
+			limit = fmt.Sprintf("%.0fB/s", g.Limit)
+		default:
 			continue
 		}
-		g.Limit *= f
-		g.text = fmt.Sprintf("%s %s %s", g.Figure, g.Op, formatRate(math.Floor(g.Limit*10)/10))
+		g.text = fmt.Sprintf("%s %s %s", g.Figure, g.Op, limit)
 		if g.Phase != "" {
 			g.text += " in " + g.Phase
 		}

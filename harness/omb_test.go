@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -186,6 +187,75 @@ func TestScale(t *testing.T) {
 	require.Equal(t, 5000.0, s.Phases[1].Rate)
 	require.Equal(t, "throughput >= 4950/s", s.Goals[0].String())
 	require.Equal(t, "ack.p99 <= 20ms", s.Goals[1].String())
+}
+
+// Every shape of phase is scaled at each of its points, and what it asks for with
+// it; times, closed loops and everything else are left alone.
+func TestScaleOfEveryPhase(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shapes.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(`name: shapes
+question: What becomes of each shape?
+topics: [{name: a, partitions: 1}]
+payload: {size: 100B}
+consumers: {groups: 1}
+phases:
+  - {warmup: 1s, rate: max}
+  - {ramp: 10s, rate: 1000/s to 3000/s}
+  - {steady: 20s, rate: 2000/s +- 500/s every 5s}
+  - {steady: 30s, rate: 100/s then 300/s then 200/s}
+  - {burst: 1s, rate: 9000/s}
+  - {drain: 5s}
+goals: [throughput >= 1990/s in steady, throughput.bytes >= 100KiB/s, consume.throughput >= 0/s, ack.p99 <= 7ms, lag.max <= 5]
+abort: [errors > 10]
+`), 0o644))
+	whole, err := Load(file, nil)
+	require.NoError(t, err)
+	for _, f := range []float64{0.5, 0.1, 3} {
+		s, err := LoadWith(file, LoadOptions{Scale: fmt.Sprint(f)})
+		require.NoError(t, err)
+		require.Len(t, s.Phases, len(whole.Phases))
+		for i, was := range whole.Phases {
+			is := s.Phases[i]
+			require.Equal(t, was.Len, is.Len)
+			require.Equal(t, was.Period, is.Period)
+			require.InDelta(t, was.records()*f, is.records(), 3, "phase %s", was.Name)
+			for _, at := range []float64{0, 0.1, 0.25, 0.5, 0.75} {
+				d := time.Duration(at * float64(was.Len))
+				require.InDelta(t, was.rateOver(d, d+was.Len/10)*f, is.rateOver(d, d+was.Len/10), 3, "phase %s at %v", was.Name, d)
+			}
+		}
+		require.InDelta(t, 1990*f, s.Goals[0].Limit, 0.2)
+		require.InDelta(t, 102400*f, s.Goals[1].Limit, 1)
+		require.Equal(t, whole.Goals[3:], s.Goals[3:])
+		require.Equal(t, whole.Abort, s.Abort)
+	}
+}
+
+// An OpenMessaging workload whose rate climbs in steps, and one that builds a
+// backlog, scaled: each step is, the time to build the backlog is not.
+func TestScaleOfOMB(t *testing.T) {
+	for _, c := range []struct{ old, new, scale, want string }{
+		{"producerRate: 50000", "producerRate: 50000\nproducerStartRate: 10000\nproducerIncrementRate: 20000\nproducerIncrementSeconds: 60", "0.1", "1000/s then 3000/s then 5000/s"},
+		{"producerRate: 50000", "producerRate: 50000", "0.02", "1000/s"},
+	} {
+		w, o := ombFiles(t, c.old, c.new)
+		o.Scale = c.scale
+		s, err := LoadWith(w, o)
+		require.NoError(t, err)
+		require.Contains(t, string(s.YAML()), "rate: "+c.want)
+	}
+	w, o := ombFiles(t, "consumerBacklogSizeGB: 0", "consumerBacklogSizeGB: 10")
+	lag := func(scale string) (time.Duration, time.Duration) {
+		o.Scale = scale
+		s, err := LoadWith(w, o)
+		require.NoError(t, err)
+		require.Len(t, s.Timeline, 1)
+		return s.Timeline[0].For, s.steady()[0].Len
+	}
+	for1, len1 := lag("")
+	for2, len2 := lag("0.1")
+	require.Equal(t, for1, for2)
+	require.Equal(t, len1, len2)
 }
 
 // No workload or driver, however broken, does worse than a fault.

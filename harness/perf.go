@@ -48,10 +48,12 @@ func newPerfRecord(pid int) (*perfRecord, error) {
 	return &perfRecord{pid: pid, dir: dir}, err
 }
 
-// start records for a time, and has finish write the file.
+// start records for a time, and has finish write the file. The event is the CPU
+// clock, whose periods are nanoseconds; what perf takes where nothing is said are
+// cycles, on a machine that counts them.
 func (r *perfRecord) start(length time.Duration, file string) {
 	ph := perfPhase{data: filepath.Join(r.dir, fmt.Sprintf("%d.data", len(r.phases))), file: file, said: &bytes.Buffer{}}
-	ph.cmd = exec.Command("perf", "record", "-q", "-F", strconv.Itoa(perfRate), "-g", "-p", strconv.Itoa(r.pid), "-o", ph.data,
+	ph.cmd = exec.Command("perf", "record", "-q", "-e", "cpu-clock", "-F", strconv.Itoa(perfRate), "-g", "-p", strconv.Itoa(r.pid), "-o", ph.data,
 		"--", "sleep", fmt.Sprintf("%.1f", length.Seconds()))
 	ph.cmd.Stderr = ph.said
 	if err := ph.cmd.Start(); err != nil {
@@ -135,6 +137,9 @@ func parsePerf(r io.Reader) (*profile.Profile, error) {
 			sample = &profile.Sample{Value: []int64{n}}
 		default:
 			name := strings.Join(fields[1:], " ")
+			if name == "" {
+				name = "[unknown]" // as perf says elsewhere
+			}
 			if strings.HasPrefix(fields[0], "ffff") && len(fields[0]) == 16 {
 				name = "kernel: " + name
 			}

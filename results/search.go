@@ -33,7 +33,7 @@ type Search struct {
 	// trials; Low and High the least and the most.
 	Measured *Interval `json:"measured_per_s,omitempty"`
 	// Limited is what stood in the way of more: target-cpu, generator-cpu, disk,
-	// network, waiting, noise, nothing; Limit says it in words.
+	// network, waiting, unknown, noise, nothing; Limit says it in words.
 	Limited     string   `json:"limited_by"`
 	Limit       string   `json:"limit"`
 	Notes       []string `json:"notes,omitempty"`
