@@ -112,6 +112,8 @@ type appended struct {
 	// joined is what has to be kept besides, where the batch has brought the
 	// partition into its transaction; nil: nothing.
 	joined *joined
+	// unasked: it was refused before it came to the log.
+	unasked bool
 }
 
 // source says on whose behalf a batch is appended.
@@ -166,6 +168,7 @@ func (p *partition) admitLocked(batch batching.Batch, s *settings, now int64, fr
 		dup, isDup, err := p.producers.Check(pb)
 		switch {
 		case err == producers.ErrEpoch:
+			at.unasked = pb.Transactional // Kafka asks the coordinator first
 			return at, pb, false, kerr.InvalidProducerEpoch.Code
 		case err == producers.ErrState:
 			return at, pb, false, kerr.InvalidTxnState.Code
@@ -187,7 +190,13 @@ func (p *partition) admitLocked(batch batching.Batch, s *settings, now int64, fr
 		if pb.Transactional {
 			var code int16
 			if at.joined, code = p.mayWrite(pb, from); code != 0 {
+				at.unasked = true
 				return at, pb, false, code
+			}
+			// In version 2 each transaction begins with an epoch of its own, and so
+			// at 0: what came before this batch was lost (KIP-890).
+			if from.version >= firstJoining && pb.FirstSequence > 0 && !p.producers.Knows(pb.Producer) {
+				return at, pb, false, kerr.OutOfOrderSequenceNumber.Code
 			}
 		}
 	}

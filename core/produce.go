@@ -115,7 +115,12 @@ func (w *produce) placed(awaits []await, p *partition, batch batching.Batch, at 
 	}
 	if code != 0 {
 		out.ErrorCode = code
-		w.tellStart(p, out)
+		switch {
+		case !at.unasked:
+			w.tellStart(p, out)
+		case code == kerr.InvalidTxnState.Code:
+			out.ErrorMessage = notAdded
+		}
 		return awaits
 	}
 	out.BaseOffset, out.LogAppendTime, out.LogStart = at.base, at.time, p.log.Start()
@@ -131,6 +136,9 @@ func (w *produce) placed(awaits []await, p *partition, batch batching.Batch, at 
 	}
 	return append(awaits, await{p, at.end, topic, partition})
 }
+
+// notAdded is what Kafka says of a partition that is not in the transaction.
+var notAdded = []byte("Partition was not added to the transaction")
 
 // tellStart adds the log start to a refusal, where Kafka does: it knows it once
 // it has come to the log, and leaves it out of errors that have a client look

@@ -43,6 +43,10 @@ func (from source) refusal(err error) int16 {
 		return kerr.InvalidTxnState.Code
 	case kerr.InvalidProducerIDMapping, kerr.PolicyViolation, kerr.InvalidRequest:
 		return codeOf(err)
+	case kerr.ConcurrentTransactions:
+		if from.version >= firstJoining { // which knows that it is soon over
+			return kerr.ConcurrentTransactions.Code
+		}
 	}
 	return kerr.NotEnoughReplicas.Code // which every client tries again
 }

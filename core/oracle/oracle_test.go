@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,8 +37,8 @@ func answersOf(file string) string { return strings.TrimSuffix(file, ".txt") + "
 func TestAgainstKafka(t *testing.T) {
 	cfg := core.Defaults()
 	cfg.Listen, cfg.DataDir, cfg.Logger = "127.0.0.1:0", t.TempDir(), slog.New(slog.DiscardHandler)
-	cfg.Group.InitialDelay = 0
-	cfg.ValidateDepth = "records" // as Kafka does
+	cfg.Group.InitialDelay, cfg.Txn.AbortInterval = 0, 100*time.Millisecond // as record.sh has them
+	cfg.ValidateDepth = "records"                                           // as Kafka does
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	b, err := core.Start(ctx, cfg)

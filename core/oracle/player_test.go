@@ -158,14 +158,14 @@ func (p *player) playAsk(c *command) answer {
 	return a
 }
 
-// firstError is the first error that an answer names.
+// firstError is the first error that an answer names; NONE.
 func firstError(lines []string) string {
 	for _, l := range lines {
 		if path, value, _ := strings.Cut(l, " = "); strings.HasSuffix(path, "ErrorCode") && value != "NONE" {
 			return value
 		}
 	}
-	return ""
+	return "NONE"
 }
 
 // until waits for a condition.

@@ -21,6 +21,7 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+transaction.abort.timed.out.transaction.cleanup.interval.ms=100
 P
 id=$(java -cp "$libs/*" kafka.tools.StorageTool random-uuid 2>/dev/null)
 java -cp "$libs/*" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" --standalone >/dev/null 2>&1

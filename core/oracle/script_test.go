@@ -23,7 +23,8 @@ import (
 //	  let name = Path.To[0].Field             keep a part of the answer as $name
 //	  pick REGEXP                             write down only the lines that match
 //	  unseen                                  write nothing down
-//	  retry CODE …                            ask again while this is the answer's error
+//	  retry CODE …                            ask again while this is the answer's error;
+//	                                          NONE: while there is none
 //
 // Fields are kmsg's; what is not named has kmsg's default. $id.NAME is a topic's
 // id. Records are a mapping, see records.

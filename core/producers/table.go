@@ -92,6 +92,9 @@ type Table struct {
 // Len counts the producers remembered.
 func (t *Table) Len() int { return len(t.entries) }
 
+// Knows: something is remembered of the producer.
+func (t *Table) Knows(producer int64) bool { return t.entries[producer] != nil }
+
 // Check says what to do with a batch that is about to be appended: nil, nil:
 // append it; a Batch: it was appended before, there; an error: refuse it.
 // Nothing is remembered yet.

@@ -89,7 +89,7 @@ type Active struct {
 	Producer     int64
 	Epoch        int16
 	LastSequence int32 // -1: no batch in this epoch
-	LastTime     int64 // ms; -1
+	LastTime     int64 // ms, of that batch or of the marker after which none came; -1
 	Coordinator  int32 // -1: no marker yet
 	FirstTxn     int64 // -1: no transaction open
 }
@@ -101,6 +101,8 @@ func (t *Table) List() []Active {
 		a := Active{Producer: id, Epoch: e.epoch, LastSequence: -1, LastTime: -1, Coordinator: e.coordinator - 1, FirstTxn: -1}
 		if last := e.last(); last != nil {
 			a.LastSequence, a.LastTime = last.lastSequence, last.timestamp
+		} else if e.coordinator > 0 {
+			a.LastTime = e.seen // of the marker
 		}
 		if e.open {
 			a.FirstTxn = e.first

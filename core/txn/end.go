@@ -40,7 +40,8 @@ func (m *Machine) end(now int64, r EndRequest) (int64, int16, error) {
 		return noProducer, noEpoch, kerr.InvalidProducerIDMapping
 	}
 	rotated := t.bumped && t.previous == r.Producer && t.previous != noProducer && r.Epoch == lastEpoch && t.epoch == 0
-	again := rotated || t.bumped && r.Epoch != math.MaxInt16 && t.epoch == r.Epoch+1
+	again := rotated || t.bumped && r.Epoch != math.MaxInt16 && t.epoch == r.Epoch+1 &&
+		(t.epoch != math.MaxInt16 || t.next != noProducer) // which was not given out, but a new id
 	valid := r.Epoch == t.epoch
 	switch {
 	case t.deciding() && t.bumped:
@@ -135,13 +136,15 @@ func (m *Machine) decide(t *transaction, now int64, to State) {
 }
 
 // fence aborts what the current producer has under way, under an epoch above its
-// own: nothing of it is taken from here on.
+// own: nothing of it is taken from here on. It is as if the producer had aborted it
+// in version 2: unless another takes over, it may ask for that abort and go on with
+// the new epoch. Kafka does so since 4.1 (KAFKA-19367).
 func (m *Machine) fence(t *transaction, now int64) {
 	// PrepareEpochFence, in passing.
+	t.last, t.bumped = t.epoch, true
 	if t.epoch < math.MaxInt16 { // which is never given out: there is nobody to fence
 		t.epoch++
 	}
-	t.last, t.bumped = noEpoch, false
 	m.decide(t, now, PrepareAbort)
 }
 

@@ -1,6 +1,8 @@
 package txn
 
 import (
+	"math"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -53,20 +55,17 @@ func (m *Machine) init(now int64, r InitRequest) (int64, int16, error) {
 		return noProducer, noEpoch, kerr.ConcurrentTransactions
 	}
 	switch {
-	case r.goesOn() && r.Epoch == t.last && t.last != noEpoch:
+	case r.goesOn() && r.Epoch == t.last && t.last != noEpoch && t.epoch != math.MaxInt16:
 		// Sent again, or after an EndTxn that raised the epoch and whose answer
 		// was lost: the answer is what it was. Nobody was fenced by it, since a
 		// producer that takes over leaves no last epoch behind.
 	case r.goesOn() && r.Producer != t.producer:
 		return noProducer, noEpoch, kerr.ProducerFenced
-	case t.epoch >= lastEpoch && (!r.goesOn() || r.Epoch == t.epoch):
+	case t.epoch >= lastEpoch && (!r.goesOn() || r.Epoch == t.epoch || r.Epoch == t.last):
 		if r.NewID < 0 {
 			return noProducer, noEpoch, ErrNeedsID
 		}
-		t.previous, t.producer, t.last, t.epoch = t.producer, r.NewID, t.epoch, 0
-		if !r.goesOn() {
-			t.last = noEpoch
-		}
+		t.previous, t.producer, t.last, t.epoch = t.producer, r.NewID, r.Epoch, 0 // noEpoch of one that takes over
 	case r.goesOn() && r.Epoch != t.epoch:
 		return noProducer, noEpoch, kerr.ProducerFenced
 	case r.goesOn():
