@@ -33,7 +33,7 @@ type proxy struct {
 	// it twice.
 	repeat func(records int) bool
 	// fetched gets the records of a partition on their way to a client, and may
-	// change them in place, or answer fewer.
+	// change them in place, or answer fewer. The topic is a name, or an id.
 	fetched func(topic string, part int32, records []byte) []byte
 	fault   error
 
@@ -220,7 +220,7 @@ func (p *proxy) fetch(f []byte, version int16) ([]byte, error) {
 		for k := range resp.Topics[i].Partitions {
 			pt := &resp.Topics[i].Partitions[k]
 			if len(pt.RecordBatches) > 0 {
-				pt.RecordBatches = p.fetched(resp.Topics[i].Topic, pt.Partition, pt.RecordBatches)
+				pt.RecordBatches = p.fetched(fmt.Sprintf("%s%x", resp.Topics[i].Topic, resp.Topics[i].TopicID), pt.Partition, pt.RecordBatches)
 			}
 		}
 	}

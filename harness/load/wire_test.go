@@ -334,3 +334,73 @@ func TestStallThroughSockets(t *testing.T) {
 		})
 	}
 }
+
+// TestFlipIsSeenByEveryReader: whoever reads (members of groups of either kind, the
+// workers of a transform, the readers of its outputs, those who read back or verify
+// after the load) counts a batch that came damaged, and names it, though it came
+// whole the next time.
+func TestFlipIsSeenByEveryReader(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(s *load.Spec)
+		topics []string
+	}{
+		"classic":  {func(*load.Spec) {}, []string{"in"}},
+		"consumer": {func(s *load.Spec) { s.Consumers.Protocol = load.ServerSide }, []string{"in"}},
+		"transform": {func(s *load.Spec) {
+			s.Transform = load.Transform{Workers: 1, Outputs: []load.Topic{{Name: "out", Partitions: 4}}, Interval: 50 * time.Millisecond}
+			s.Consumers.Committed, s.Consumers.Protocol = true, load.Direct
+		}, []string{"in", "out"}},
+		"read back":      {func(s *load.Spec) { s.Consumers = load.Consumers{} }, []string{"in"}},
+		"lean read back": {func(s *load.Spec) { s.Client, s.Consumers, s.Producers.Idempotent = "lean", load.Consumers{}, false }, []string{"in"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := broker(t, "in", "out")
+			p := newProxy(t, addr)
+			flips := map[string]int{} // by topic
+			records := 0
+			flipped := map[string]bool{}
+			p.fetched = func(topic string, part int32, raw []byte) []byte {
+				b, err := batching.View(raw)
+				if err != nil || b.IsControl() || flips[topic] == 3 {
+					return raw
+				}
+				at := fmt.Sprintf("%s-%d-%d", topic, part, b.BaseOffset())
+				if flipped[at] {
+					return raw
+				}
+				flipped[at] = true
+				flips[topic]++
+				records += b.Count()
+				b.Payload()[len(b.Payload())/2] ^= 1
+				return raw
+			}
+			s := groupSpec(addr)
+			c.change(&s)
+			s.Through(p.addr)
+			res, err := load.Run(context.Background(), s)
+			require.NoError(t, err)
+			require.Len(t, flips, len(c.topics))
+			want := 0
+			for _, n := range flips {
+				want += n
+			}
+			if s.Client == "lean" {
+				want = records
+			}
+			l := res.Ledger
+			require.EqualValues(t, want, l.Corrupt, "%+v", l)
+			require.EqualValues(t, want, l.Violations())
+			require.True(t, res.Drained, "it came whole the next time")
+			var errors int64
+			for _, ph := range res.Phases {
+				errors += ph.Errors
+			}
+			require.EqualValues(t, want, errors)
+			said := fmt.Sprint(res.Complaints)
+			for _, topic := range c.topics {
+				require.Regexp(t, "topic "+topic+" partition [0-3] offset [0-9]+: ", said)
+			}
+		})
+	}
+}
