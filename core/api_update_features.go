@@ -17,8 +17,9 @@ import (
 //     is not, a level outside the supported ones, a downgrade that is not asked
 //     for as one. A feature named twice: INVALID_REQUEST.
 //   - v0 has a flag for a downgrade, v1 its type (safe and unsafe are the same
-//     here: no level takes anything away) and validate only. v2 answers with one
-//     error for all, no more with one for each feature.
+//     here: no level takes anything away) and validate only.
+//   - A fault is one error for all, and no results, whatever the version, as
+//     Kafka 4 answers. Before v2 each feature that was changed has a result.
 func updateFeatures(c *call, req *kmsg.UpdateFeaturesRequest) (*kmsg.UpdateFeaturesResponse, error) {
 	resp := kmsg.NewPtrUpdateFeaturesResponse()
 	var fault *featureFault
@@ -33,19 +34,15 @@ func updateFeatures(c *call, req *kmsg.UpdateFeaturesRequest) (*kmsg.UpdateFeatu
 	case err != nil:
 		c.log.Error("could not change the level of a feature", "err", err)
 		resp.ErrorCode = kerr.KafkaStorageError.Code
-	case fault != nil && req.Version >= 2:
+	case fault != nil:
 		resp.ErrorCode, resp.ErrorMessage = fault.code, kmsg.StringPtr("The update failed for all features since the following feature had an error: "+fault.text)
 	}
-	for _, u := range req.FeatureUpdates {
-		r := kmsg.NewUpdateFeaturesResponseResult()
-		r.Feature, r.ErrorCode = u.Feature, resp.ErrorCode
-		if fault != nil {
-			r.ErrorCode, r.ErrorMessage = fault.code, kmsg.StringPtr(fault.text)
+	if resp.ErrorCode == 0 && req.Version < 2 {
+		for _, u := range req.FeatureUpdates {
+			r := kmsg.NewUpdateFeaturesResponseResult()
+			r.Feature = u.Feature
+			resp.Results = append(resp.Results, r)
 		}
-		resp.Results = append(resp.Results, r)
-	}
-	if req.Version >= 2 {
-		resp.Results = nil
 	}
 	return resp, nil
 }

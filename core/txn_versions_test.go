@@ -257,10 +257,12 @@ func driveUpdateFeatures(d driven) {
 		req := kmsg.NewPtrUpdateFeaturesRequest()
 		req.FeatureUpdates, req.ValidateOnly = append(req.FeatureUpdates, u), only
 		resp := ask[*kmsg.UpdateFeaturesResponse](d.peer, d.version, req)
-		if d.version < 2 {
+		if d.version < 2 && resp.ErrorCode == 0 {
+			require.Len(d.t, resp.Results, 1)
 			require.Equal(d.t, name, resp.Results[0].Feature)
 			return resp.Results[0].ErrorCode
 		}
+		require.Empty(d.t, resp.Results)
 		return resp.ErrorCode
 	}
 	level := func(b *Broker) int16 {
