@@ -144,10 +144,11 @@ func (j *JUnit) Search(s *Search) {
 		Cases:      []junitCase{case_("millrace.search."+s.Scenario, "capacity", s.Outcome(), s.Answer(), s.Limit)}})
 }
 
-// Error adds what could not be carried out: one case, which says why.
-func (j *JUnit) Error(name string, err error) {
+// Ended adds what could not be carried out to its end: one case of the outcome,
+// which says why.
+func (j *JUnit) Ended(name string, o Outcome, err error) {
 	j.add(junitSuite{Name: name, Time: "0", Timestamp: stamp(time.Now()),
-		Cases: []junitCase{case_("millrace."+name, "run", Error, "", err.Error())}})
+		Cases: []junitCase{case_("millrace."+name, "run", o, "", err.Error())}})
 }
 
 // Write writes what was added.

@@ -136,9 +136,14 @@ func TestJUnit(t *testing.T) {
 		"violation": {func(j *JUnit) { j.Run(junitRun(Violation, "1 was lost\x00\x1b[31m red\x1b[0m]]>", pass)) },
 			ExitViolation, want{1, 0}},
 		"interrupted": {func(j *JUnit) { j.Run(junitRun(Interrupted, "stopped")) }, ExitInterrupted, want{0, 1}},
-		"error":       {func(j *JUnit) { j.Error("x", errors.New("nothing answers at 127.0.0.1:1")) }, ExitError, want{0, 1}},
-		"two, one bad": {func(j *JUnit) { j.Run(junitRun(Pass, "", pass)); j.Error("y", errors.New("no")) },
+		"error":       {func(j *JUnit) { j.Ended("x", Error, errors.New("nothing answers at 127.0.0.1:1")) }, ExitError, want{0, 1}},
+		"two, one bad": {func(j *JUnit) { j.Run(junitRun(Pass, "", pass)); j.Ended("y", Error, errors.New("no")) },
 			ExitError, want{0, 1}},
+		"a record lost in a comparison": {func(j *JUnit) {
+			j.Comparison(&Comparison{Scenario: "x", Factor: "rev"})
+			j.Ended("compare x", Violation, errors.New("lost"))
+		},
+			ExitViolation, want{1, 0}},
 		"gate":       {func(j *JUnit) { j.Comparison(&Comparison{Scenario: "x", Factor: "rev", Gate: regression}) }, ExitFail, want{1, 0}},
 		"no gate":    {func(j *JUnit) { j.Comparison(&Comparison{Scenario: "x", Factor: "rev"}) }, ExitPass, want{}},
 		"found":      {func(j *JUnit) { j.Search(&Search{Scenario: "x", Capacity: 5, Points: []SearchPoint{{Outcome: Fail}}}) }, ExitPass, want{}},

@@ -107,15 +107,16 @@ func compared(cmd *cobra.Command, c *results.Comparison, err error, out *outputs
 	if errors.As(err, &faults) || errors.Is(err, results.ErrNoRun) {
 		return usage(err)
 	}
-	if c == nil {
-		if err != nil && cmd.Context().Err() == nil {
-			out.fault("compare", err)
-			err = errors.Join(err, out.write())
-		}
-		return outcome(cmd.Context(), err)
+	if c != nil {
+		reportDir(cmd.ErrOrStderr(), c.Dir)
+		out.comparison(c)
 	}
-	reportDir(cmd.ErrOrStderr(), c.Dir)
-	out.comparison(c)
+	if err != nil && cmd.Context().Err() == nil {
+		out.fault("compare", err)
+	}
+	if c == nil {
+		return outcome(cmd.Context(), errors.Join(err, out.write()))
+	}
 	err = errors.Join(err, out.write())
 	w := cmd.OutOrStdout()
 	if asJSON {

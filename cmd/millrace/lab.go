@@ -43,14 +43,15 @@ scaled alike.`,
 			o.RunOptions = t.options(cmd)
 			o.Scenario, o.Command = s, commandLine("search", args, cmd)
 			found, err := harness.Search(cmd.Context(), o)
-			if found == nil && err != nil && cmd.Context().Err() == nil {
-				out.fault("search."+s.Name, err)
-				err = errors.Join(err, out.write())
-			}
 			if found != nil {
 				reportDir(cmd.ErrOrStderr(), found.Dir)
 				out.search(found)
-				err = errors.Join(err, out.write())
+			}
+			if err != nil && cmd.Context().Err() == nil {
+				out.fault("search."+s.Name, err)
+			}
+			err = errors.Join(err, out.write())
+			if found != nil {
 				if t.json {
 					err = errors.Join(err, writeJSON(cmd.OutOrStdout(), found))
 				} else {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sys/unix"
 
+	"millrace/harness"
 	"millrace/results"
 )
 
@@ -285,4 +287,33 @@ func TestLiveBroker(t *testing.T) {
 	require.NoError(t, err)
 	l = gone
 	require.Eventually(t, seen(func(_ map[string]float64, _ map[string]int64, fault string) bool { return fault != "" }), 20*time.Second, 20*time.Millisecond)
+}
+
+// TestExitCodeOfAComparisonThatLostData: a violation in one of its trials is 13,
+// whatever the others came to, and a failure in JUnit's file.
+func TestExitCodeOfAComparisonThatLostData(t *testing.T) {
+	junit := filepath.Join(t.TempDir(), "junit.xml")
+	for err, code := range map[error]int{
+		&harness.OutcomeError{Outcome: results.Violation, Err: errors.New("round 1, b: 1 was lost")}:     results.ExitViolation,
+		&harness.OutcomeError{Outcome: results.Fail, Err: errors.New("round 1, b: the target has died")}: results.ExitFail,
+		errors.New("no place"): results.ExitError,
+	} {
+		cmd := compareCmd()
+		cmd.SetContext(t.Context())
+		cmd.SetOut(io.Discard)
+		cmd.SetErr(io.Discard)
+		out := outputs{file: junit}
+		c := &results.Comparison{Scenario: "x", Factor: "rev", Alternatives: []results.Alternative{{Name: "a"}, {Name: "b"}}}
+		got := compared(cmd, c, err, &out, false)
+		var e exit
+		if code != results.ExitError { // which is what any other error is
+			require.ErrorAs(t, got, &e)
+			require.Equal(t, code, e.code)
+		}
+		require.ErrorContains(t, got, err.Error())
+		x, rerr := os.ReadFile(junit)
+		require.NoError(t, rerr)
+		require.Contains(t, string(x), err.Error())
+		require.NotRegexp(t, `<testsuites tests="\d+" failures="0" errors="0">`, string(x))
+	}
 }

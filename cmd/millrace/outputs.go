@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"millrace/harness"
 	"millrace/results"
 )
 
@@ -43,10 +44,15 @@ func (o *outputs) search(s *results.Search) {
 	o.err = errors.Join(o.err, results.MarkdownSearch(&o.markdown, s))
 }
 
-// fault adds what could not be carried out. Bad usage is for whoever typed it.
+// fault adds why something could not be carried out to its end.
 func (o *outputs) fault(name string, err error) {
-	o.junit.Error(name, err)
-	fmt.Fprintf(&o.markdown, "### ❌ %s: ERROR\n\n```\n%v\n```\n\n", name, err)
+	outcome := results.Error
+	var end *harness.OutcomeError
+	if errors.As(err, &end) {
+		outcome = end.Outcome
+	}
+	o.junit.Ended(name, outcome, err)
+	fmt.Fprintf(&o.markdown, "### ❌ %s: %s\n\n```\n%v\n```\n\n", name, outcome, err)
 }
 
 // write writes what was collected.
