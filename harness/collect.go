@@ -99,6 +99,12 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 			tr.note("the values were to compress %.3g:1 and lz4 makes %.3g:1 of them", c, r)
 		}
 	}
+	if n := res.Ledger.Failed; n > 0 && tr.s.Producers.Acks != "0" {
+		tr.note("sent and not acknowledged: %s, refused, given up, or unanswered when the drain ended", plural(n, "record"))
+	}
+	if n := res.Ledger.Foreign; n > 0 {
+		tr.note("%s in the topics that are not of this run: somebody else writes there, and the figures are of both", plural(n, "record"))
+	}
 	if res.Unsent > 0 {
 		tr.note("due and not handed over before the drain ended: %s", plural(res.Unsent, "record"))
 	}
@@ -249,7 +255,7 @@ func ledgerOf(res *load.Result) results.Ledger {
 	r := res.Ledger
 	l := results.Ledger{
 		Checked: r.Checked, Acknowledged: r.Acknowledged, ReadBack: r.Seen,
-		Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Corrupt: r.Corrupt,
+		Lost: r.Lost, Duplicated: r.Duplicated, Reordered: r.Reordered, Corrupt: r.Corrupt, Misplaced: r.Misplaced,
 		Unacked: r.Unacked, Unchecked: r.Unchecked, Aborted: r.Aborted, AbortedSeen: r.AbortedSeen,
 		Redelivered: r.Redelivered, Verified: r.Verified,
 	}
@@ -257,7 +263,7 @@ func ledgerOf(res *load.Result) results.Ledger {
 	case !r.Checked && r.Acknowledged == 0:
 		l.Reason = "nothing was acknowledged"
 	case !r.Checked:
-		l.Reason = "nothing could be read back"
+		l.Reason = "no reader was handed one of them"
 	case r.Unchecked > 0:
 		l.Reason = "reading back ended early"
 	}
@@ -272,6 +278,9 @@ func exampleText(e load.Example) string {
 	at := fmt.Sprintf("%s: %s-%d", e.Kind, e.Topic, e.Partition)
 	if e.Offset >= 0 {
 		at += fmt.Sprintf(" offset %d", e.Offset)
+	}
+	if e.Kind == "misplaced" && e.Sequence < 0 {
+		return at + fmt.Sprintf(", some records of producer %d: acknowledged at other offsets than they were read at", e.Producer)
 	}
 	if e.Kind == "lost" && e.Producer < 0 {
 		return at + " on: acknowledged and read, and no longer in the log"

@@ -88,6 +88,7 @@ var figures = map[string]figure{
 	"rss.max":                 {unit: bytesize, lower: true, doc: "resident memory of the target at its highest", of: cost(func(c *results.Cost) *float64 { return val(c.RSSMax) })},
 	"ledger.lost":             {unit: plain, lower: true, whole: true, doc: "acknowledged records that could not be read back", of: ledger(func(l *results.Ledger) int64 { return l.Lost })},
 	"ledger.duplicated":       {unit: plain, lower: true, whole: true, doc: "records read back more than once", of: ledger(func(l *results.Ledger) int64 { return l.Duplicated })},
+	"ledger.misplaced":        {unit: plain, lower: true, whole: true, doc: "streams of one producer to one partition with records that were acknowledged at other offsets than they were read at", of: ledger(func(l *results.Ledger) int64 { return l.Misplaced })},
 	"ledger.reordered":        {unit: plain, lower: true, whole: true, doc: "records read back out of order", of: ledger(func(l *results.Ledger) int64 { return l.Reordered })},
 	"ledger.corrupt":          {unit: plain, lower: true, whole: true, doc: "records read back with a wrong checksum", of: ledger(func(l *results.Ledger) int64 { return l.Corrupt })},
 	"ledger.aborted_seen":     {unit: plain, lower: true, whole: true, doc: "records of aborted transactions that a reader of committed ones saw", of: ledger(func(l *results.Ledger) int64 { return l.AbortedSeen })},

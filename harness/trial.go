@@ -103,6 +103,11 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 	if err != nil {
 		return nil, interruptedOr(ctx, err)
 	}
+	for _, topic := range tr.topics(info.Kind) {
+		if info.Kind != "sink" && !slices.Contains(made, topic.Name) {
+			tr.note("topic %s was there already: used as it is, with its settings and its records", topic.Name)
+		}
+	}
 	if info.Kind == "external" {
 		defer deleteTopics(info.Address, made)
 	}

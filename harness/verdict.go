@@ -204,6 +204,9 @@ func violations(l results.Ledger) string {
 			parts = append(parts, fmt.Sprintf("%s %s %s", results.FormatCount(float64(c.n)), verb, c.what))
 		}
 	}
+	if n := l.Misplaced; n > 0 {
+		parts = append(parts, fmt.Sprintf("those of %s were acknowledged at wrong offsets", plural(n, "stream")))
+	}
 	return strings.Join(parts, ", ")
 }
 

@@ -299,6 +299,7 @@ type Ledger struct {
 	Duplicated   int64    `json:"duplicated"`
 	Reordered    int64    `json:"reordered"`
 	Corrupt      int64    `json:"corrupt"`
+	Misplaced    int64    `json:"misplaced,omitempty"`    // streams with records acknowledged at other offsets than read at
 	Unacked      int64    `json:"unacknowledged"`         // read back though never acknowledged: allowed, counted
 	Aborted      int64    `json:"aborted,omitempty"`      // sent in transactions that were aborted
 	AbortedSeen  int64    `json:"aborted_seen,omitempty"` // of them, seen by a reader of committed records: a violation
@@ -310,7 +311,7 @@ type Ledger struct {
 
 // Violations counts records whose promise was broken.
 func (l Ledger) Violations() int64 {
-	return l.Lost + l.Duplicated + l.Reordered + l.Corrupt + l.AbortedSeen
+	return l.Lost + l.Duplicated + l.Reordered + l.Corrupt + l.Misplaced + l.AbortedSeen
 }
 
 // Verdict is verdict.json.

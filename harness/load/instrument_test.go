@@ -131,7 +131,7 @@ func TestOverload(t *testing.T) {
 // it is, and nothing else is.
 func TestFaultsAreCaught(t *testing.T) {
 	for _, client := range Clients() {
-		for _, fault := range []string{"none", "lose", "double", "swap", "damage", "damage-crc"} {
+		for _, fault := range []string{"none", "lose", "double", "swap", "damage", "damage-crc", "misplace"} {
 			if client == "kgo" && fault == "damage-crc" {
 				continue // see TestRefusedForEver
 			}
@@ -162,6 +162,13 @@ func TestFaultsAreCaught(t *testing.T) {
 					"none": {}, "lose": {both}, "double": {0, both}, "swap": {0, 0, both}, "damage": {0, 0, 0, damaged}, "damage-crc": {0, 0, 0, damaged},
 				}[fault]
 				require.Equal(t, want, [4]int64{l.Lost, l.Duplicated, l.Reordered, l.Corrupt}, "%+v", l)
+				switch fault {
+				case "misplace": // each stream, for each group
+					require.Positive(t, l.Misplaced, "%+v", l)
+					require.True(t, res.Drained)
+				default:
+					require.Zero(t, l.Misplaced)
+				}
 				require.True(t, l.Checked)
 				require.Zero(t, l.Unchecked+l.Failed+l.Unacked+l.Foreign)
 				if fault == "none" {
@@ -170,12 +177,52 @@ func TestFaultsAreCaught(t *testing.T) {
 				}
 				require.Greater(t, target.batches, 250, "a swapped batch needs one after it")
 				require.NotEmpty(t, l.Examples)
-				kind := map[string]string{"lose": "lost", "double": "duplicated", "swap": "reordered", "damage": "corrupt", "damage-crc": "corrupt"}[fault]
+				kind := map[string]string{"lose": "lost", "double": "duplicated", "swap": "reordered", "damage": "corrupt", "damage-crc": "corrupt", "misplace": "misplaced"}[fault]
 				for _, e := range l.Examples {
 					require.Equal(t, kind, e.Kind)
-					require.GreaterOrEqual(t, e.Offset, int64(0))
+					if kind != "misplaced" { // of which only the sum may be known
+						require.GreaterOrEqual(t, e.Offset, int64(0))
+					}
 				}
 			})
 		}
+	}
+}
+
+// TestRefusedIsSoonTriedAgain: what a target refuses once, and takes when asked
+// again, is late by the client's back-off and not by seconds.
+func TestRefusedIsSoonTriedAgain(t *testing.T) {
+	bubble(t, "kgo", func(t *testing.T) {
+		target := newSynthetic(Topic{"events", 2})
+		target.refuse = 40
+		s := small("kgo")
+		s.Topics, s.Producers.Linger = target.topics, 10*time.Millisecond
+		s.Phases = []Phase{{Kind: Steady, Len: 10 * time.Second, Pacer: Constant(1000)}, {Kind: Drain, Len: time.Minute}}
+		s.Brokers, s.env = []string{"synthetic:9092"}, target.env()
+		res, err := Run(context.Background(), s)
+		require.NoError(t, err)
+		require.Greater(t, target.produced, 400)
+		require.Zero(t, res.Ledger.Violations()+res.Ledger.Failed, "%+v", res.Ledger)
+		require.Less(t, res.Phases[0].Latency[Ack].Max(), time.Second)
+	})
+}
+
+// TestThrottleIsTold: a target that has clients wait by a quota is not slow, and
+// the result says so, once.
+func TestThrottleIsTold(t *testing.T) {
+	for _, client := range Clients() {
+		bubble(t, client, func(t *testing.T) {
+			target := newSynthetic(Topic{"events", 2})
+			target.throttle = 100
+			s := small(client)
+			s.Topics, s.Producers.Linger = target.topics, 10*time.Millisecond
+			s.Phases = []Phase{{Kind: Steady, Len: 2 * time.Second, Pacer: Constant(1000)}, {Kind: Drain, Len: time.Minute}}
+			s.Brokers, s.env = []string{"synthetic:9092"}, target.env()
+			res, err := Run(context.Background(), s)
+			require.NoError(t, err)
+			require.Len(t, res.Complaints, 1)
+			require.Equal(t, "throttle", res.Complaints[0].What)
+			require.Greater(t, res.Complaints[0].Count, int64(5))
+		})
 	}
 }

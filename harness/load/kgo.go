@@ -89,6 +89,7 @@ func (kgoClient) producer(ctx context.Context, r *run, index int) (producer, err
 		kgo.ProducerBatchMaxBytes(int32(max(s.BatchBytes, r.pool.longest()+1024))),
 		kgo.ProducerBatchCompression(kgoCodecs[s.Compression]),
 	}
+	opts = append(opts, r.clientOptions()...)
 	if s.MaxBuffered > 0 {
 		opts = append(opts, kgo.MaxBufferedRecords(s.MaxBuffered))
 	}

@@ -60,6 +60,7 @@ func (c *kgoConsumer) fetchOptions() []kgo.Opt {
 		kgo.FetchMinBytes(int32(s.MinBytes)), kgo.FetchMaxWait(s.MaxWait),
 		kgo.FetchMaxBytes(int32(s.FetchBytes)), kgo.FetchMaxPartitionBytes(int32(s.PartitionBytes)),
 	}
+	opts = append(opts, c.r.clientOptions()...)
 	if s.Committed {
 		// The markers are kept to be told where the log ends; saw skips them.
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())

@@ -76,6 +76,7 @@ func newWorker(r *run, w *workers, group string, i int) (*worker, error) {
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(p.Linger),
 		kgo.ProducerBatchMaxBytes(int32(max(p.BatchBytes, r.pool.longest()+1024))),
 		kgo.ProducerBatchCompression(kgoCodecs[p.Compression]))
+	opts = append(opts, r.clientOptions()...)
 	k := &worker{r: r, w: w, outputs: map[string]string{}, numbers: numbered(r.parts), shard: r.rec.shard(), rng: rand.New(rand.NewPCG(r.spec.Seed, uint64(1<<32+i)))}
 	for n, t := range r.spec.Topics {
 		k.outputs[t.Name] = r.spec.Transform.Outputs[n].Name

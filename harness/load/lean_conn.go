@@ -229,6 +229,9 @@ func (c *leanConn) answer(resp *wire.ProduceResponse, frame []byte) error {
 	if !ok {
 		return fmt.Errorf("%s answers what was not asked", c.nc.RemoteAddr())
 	}
+	if resp.ThrottleMillis > 0 {
+		c.p.r.complain("throttle", errThrottled)
+	}
 	at := c.p.r.parts[f.part]
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 ||
 		string(resp.Topics[0].Name) != at.topic || resp.Topics[0].Partitions[0].Index != at.index {

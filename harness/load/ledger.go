@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"sort"
 	"sync"
 )
@@ -105,6 +106,9 @@ type stream struct {
 	aborted rangeSet // sent in a transaction that was aborted
 	failed  int64    // refused or given up
 	high    int64    // highest acknowledged offset, -1: none known
+	highSeq int64    // of the record at high
+	offsets int64    // the sum of the offsets acknowledged; it may wrap around
+	silent  bool     // some were acknowledged without an offset
 	batches batchLog // lean: what each batch held
 }
 
@@ -143,9 +147,16 @@ func (s *stream) find(group int, seq int64) (sentBatch, bool) {
 func (s *stream) ack(seq, n, last int64) {
 	s.mu.Lock()
 	s.acked.add(seq, seq+n)
-	s.high = max(s.high, last)
+	if last > s.high {
+		s.high, s.highSeq = last, seq+n-1
+	}
+	s.offsets += sumTo(last, n)
+	s.silent = s.silent || last < 0
 	s.mu.Unlock()
 }
+
+// sumTo is the sum of n consecutive offsets up to last.
+func sumTo(last, n int64) int64 { return n*last - n*(n-1)/2 }
 
 // abort books n records from seq on as sent in vain, by intent.
 func (s *stream) abort(seq, n int64) {
@@ -179,7 +190,10 @@ type reading struct {
 type source struct {
 	set, again, late, bad rangeSet
 	top                   int64 // one above the highest sequence number seen
+	topAt                 int64 // the offset of the record below top
+	offsets               int64 // the sum of the offsets of set; it may wrap around
 	again1, late1, bad1   []Example
+	blurred               bool // offsets may hold some twice
 	gaps                  []gap
 }
 
@@ -205,7 +219,8 @@ func (r *reading) saw(producer int, seq, n, offset int64) {
 			s.gaps = append(s.gaps, gap{span{s.top, seq}, offset})
 		}
 		s.set.add(seq, seq+n)
-		s.top = seq + n
+		s.top, s.topAt = seq+n, offset+n-1
+		s.offsets += sumTo(offset+n-1, n)
 		r.fresh += n
 		return
 	}
@@ -221,11 +236,14 @@ func (r *reading) saw(producer int, seq, n, offset int64) {
 			continue
 		}
 		r.fresh++
+		s.offsets += at.Offset
 		if at.Sequence < s.top && !(r.shared && at.Offset < before) {
 			s.late.add(at.Sequence, at.Sequence+1)
 			note(&s.late1, at)
 		}
-		s.top = max(s.top, at.Sequence+1)
+		if at.Sequence >= s.top {
+			s.top, s.topAt = at.Sequence+1, at.Offset
+		}
 	}
 }
 
@@ -244,9 +262,13 @@ func (r *reading) sawDamaged(known bool, producer int, seq, n, offset int64) {
 	}
 	r.seen += n
 	s := &r.from[producer]
-	r.fresh += s.set.add(seq, seq+n)
+	fresh := s.set.add(seq, seq+n)
+	r.fresh += fresh
+	s.offsets += sumTo(offset+fresh-1, fresh)
 	s.bad.add(seq, seq+n)
-	s.top = max(s.top, seq+n)
+	if seq+n > s.top {
+		s.top, s.topAt = seq+n, offset+n-1
+	}
 	note(&s.bad1, at)
 }
 
@@ -410,7 +432,7 @@ func (l *ledger) caughtUp() bool {
 			r.mu.Lock()
 			behind := r.next <= high
 			r.mu.Unlock()
-			if behind {
+			if behind && !(l.misplacedIn(p, r) && l.completeIn(p, r)) {
 				return false
 			}
 		}
@@ -418,19 +440,57 @@ func (l *ledger) caughtUp() bool {
 	return true
 }
 
+// misplacedIn says that records of some stream were acknowledged at other offsets
+// than they were read at, so that offsets say nothing of what is still to come.
+func (l *ledger) misplacedIn(p int, r *reading) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i, s := range l.streams[p] {
+		s.mu.Lock()
+		bad := s.misplaced(&r.from[i])
+		s.mu.Unlock()
+		if bad {
+			return true
+		}
+	}
+	return false
+}
+
+// misplaced says that records were acknowledged at other offsets than they were
+// read at. Where exactly what was acknowledged was read, once, the sums of both
+// are compared; else only the record that was acknowledged at the highest offset
+// is. The caller holds both locks.
+func (s *stream) misplaced(src *source) bool {
+	switch {
+	case s.high < 0 || s.acked.full() || src.set.full():
+		return false
+	case src.top == s.highSeq+1 && src.topAt != s.high:
+		return true
+	case s.silent || src.blurred || src.set.n != s.acked.n || src.set.common(&s.acked) != s.acked.n:
+		return false
+	}
+	return src.offsets != s.offsets
+}
+
 // complete says that the readings hold everything acknowledged.
 func (l *ledger) complete(group []*reading) bool {
-	for p, row := range l.streams {
-		r := group[p]
-		for i, s := range row {
-			r.mu.Lock()
-			s.mu.Lock()
-			ok := r.from[i].set.common(&s.acked) == s.acked.n
-			s.mu.Unlock()
-			r.mu.Unlock()
-			if !ok {
-				return false
-			}
+	for p := range l.streams {
+		if !l.completeIn(p, group[p]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *ledger) completeIn(p int, r *reading) bool {
+	for i, s := range l.streams[p] {
+		r.mu.Lock()
+		s.mu.Lock()
+		ok := r.from[i].set.common(&s.acked) == s.acked.n
+		s.mu.Unlock()
+		r.mu.Unlock()
+		if !ok {
+			return false
 		}
 	}
 	return true
@@ -512,19 +572,24 @@ func (l *ledger) report(ends []int64) LedgerReport {
 // log that now ends before it: what a broker forgot when it died. Offsets are
 // counted, as only they are left to tell these records by.
 func (l *ledger) vanished(rep *LedgerReport, p int, end int64) {
-	high, read := int64(-1), int64(0)
+	high, read, acked, misplaced := int64(-1), int64(0), int64(0), false
 	for _, s := range l.streams[p] {
 		s.mu.Lock()
 		high = max(high, s.high)
+		acked += s.acked.n + s.acked.refused
 		s.mu.Unlock()
+	}
+	for _, group := range l.readings {
+		misplaced = misplaced || l.misplacedIn(p, group[p])
 	}
 	for _, group := range l.readings {
 		group[p].mu.Lock()
 		read = max(read, group[p].next)
 		group[p].mu.Unlock()
 	}
-	gone := min(read, high+1) - end
-	if gone <= 0 {
+	// Where others write to the topic, offsets count their records too.
+	gone := min(read, high+1, end+acked) - end
+	if gone <= 0 || misplaced {
 		return
 	}
 	rep.Lost += gone
@@ -552,7 +617,7 @@ func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 	}
 	add("corrupt", r.first, nil)
 	for producer, s := range l.streams[p] {
-		src := &r.from[producer]
+		src, before := &r.from[producer], rep.Violations()
 		s.mu.Lock()
 		reached := end >= 0 && r.next >= end || !l.mapped && r.next > s.high && s.high >= 0
 		sure := !s.acked.full() && !src.set.full()
@@ -583,6 +648,15 @@ func (l *ledger) compare(rep *LedgerReport, p, g int, r *reading, end int64) {
 		rep.Duplicated += src.again.common(&s.acked)
 		rep.Reordered += src.late.common(&s.acked)
 		rep.Corrupt += src.bad.n
+		// Whoever loses, doubles or reorders shifts offsets too: that is told already.
+		if !l.mapped && rep.Violations() == before && s.misplaced(src) {
+			rep.Misplaced++
+			e := Example{Producer: producer, Sequence: -1, Offset: -1}
+			if src.top == s.highSeq+1 && src.topAt != s.high {
+				e.Sequence, e.Offset, e.Why = s.highSeq, s.high, fmt.Sprintf("acknowledged there, read at offset %d", src.topAt)
+			}
+			add("misplaced", []Example{e}, nil)
+		}
 		add("duplicated", src.again1, &s.acked)
 		add("reordered", src.late1, &s.acked)
 		add("corrupt", src.bad1, nil)

@@ -166,6 +166,10 @@ type LedgerReport struct {
 	// came whole the next time.
 	Corrupt int64
 
+	// Misplaced counts streams, of one producer to one partition and for each
+	// group, with records acknowledged at other offsets than they were read at.
+	Misplaced int64
+
 	// Aborted records were sent in transactions that were aborted. AbortedSeen,
 	// a violation, is those of them that a reader of committed records saw.
 	Aborted, AbortedSeen int64
@@ -183,12 +187,12 @@ type LedgerReport struct {
 
 // Violations counts the records whose promise was broken.
 func (r LedgerReport) Violations() int64 {
-	return r.Lost + r.Duplicated + r.Reordered + r.Corrupt + r.AbortedSeen
+	return r.Lost + r.Duplicated + r.Reordered + r.Corrupt + r.Misplaced + r.AbortedSeen
 }
 
 // Example is one of the first violations of its kind.
 type Example struct {
-	Kind      string // lost, duplicated, reordered, corrupt
+	Kind      string // lost, duplicated, reordered, corrupt, misplaced
 	Group     int
 	Topic     string
 	Partition int

@@ -116,6 +116,9 @@ func (s *rangeSet) union(o *rangeSet) {
 type streamSnapshot struct {
 	Part, Producer int
 	Next, High     int64
+	HighSeq        int64         `json:",omitempty"`
+	Offsets        int64         `json:",omitempty"`
+	Silent         bool          `json:",omitempty"`
 	Failed         int64         `json:",omitempty"`
 	Acked          rangeSnapshot `json:",omitzero"`
 	Aborted        rangeSnapshot `json:",omitzero"`
@@ -135,7 +138,8 @@ type readingSnapshot struct {
 
 type sourceSnapshot struct {
 	Producer                              int
-	Top                                   int64
+	Top, TopAt, Offsets                   int64
+	Blurred                               bool          `json:",omitempty"`
 	Set                                   rangeSnapshot `json:",omitzero"`
 	Again, Late, Bad                      rangeSnapshot `json:",omitzero"`
 	AgainExamples, LateExamples, BadExams []Example     `json:",omitempty"`
@@ -148,7 +152,7 @@ func (l *ledger) streamSnapshots() (list []streamSnapshot) {
 		for i, s := range row {
 			s.mu.Lock()
 			if s.next > 0 {
-				list = append(list, streamSnapshot{p, i, s.next, s.high, s.failed, s.acked.snapshot(), s.aborted.snapshot()})
+				list = append(list, streamSnapshot{p, i, s.next, s.high, s.highSeq, s.offsets, s.silent, s.failed, s.acked.snapshot(), s.aborted.snapshot()})
 			}
 			s.mu.Unlock()
 		}
@@ -178,7 +182,7 @@ func (r *reading) snapshot(group, part int) readingSnapshot {
 		if s.top == 0 {
 			continue
 		}
-		o := sourceSnapshot{Producer: i, Top: s.top, Set: s.set.snapshot(), Again: s.again.snapshot(), Late: s.late.snapshot(),
+		o := sourceSnapshot{Producer: i, Top: s.top, TopAt: s.topAt, Offsets: s.offsets, Blurred: s.blurred, Set: s.set.snapshot(), Again: s.again.snapshot(), Late: s.late.snapshot(),
 			Bad: s.bad.snapshot(), AgainExamples: s.again1, LateExamples: s.late1, BadExams: s.bad1}
 		for _, g := range s.gaps {
 			o.Gaps = append(o.Gaps, [3]int64{g.lo, g.hi, g.offset})
@@ -201,7 +205,8 @@ func (l *ledger) addStreams(list []streamSnapshot) error {
 		}
 		s := l.streams[o.Part][o.Producer]
 		s.mu.Lock()
-		s.next, s.high, s.failed, s.acked, s.aborted = o.Next, o.High, o.Failed, acked, aborted
+		s.next, s.failed, s.acked, s.aborted = o.Next, o.Failed, acked, aborted
+		s.high, s.highSeq, s.offsets, s.silent = o.High, o.HighSeq, o.Offsets, o.Silent
 		s.mu.Unlock()
 	}
 	return nil
@@ -254,10 +259,14 @@ func (r *reading) addLocked(o readingSnapshot) error {
 		} else {
 			s.again.union(both)
 		}
+		s.offsets += f.Offsets
+		s.blurred = s.blurred || f.Blurred || both.n > 0
 		s.again.union(&again)
 		s.late.union(&late)
 		s.bad.union(&bad)
-		s.top = max(s.top, f.Top)
+		if f.Top > s.top {
+			s.top, s.topAt = f.Top, f.TopAt
+		}
 		s.again1, s.late1, s.bad1 = some(s.again1, f.AgainExamples), some(s.late1, f.LateExamples), some(s.bad1, f.BadExams)
 		for _, g := range f.Gaps {
 			if len(s.gaps) < maxExamples {

@@ -25,21 +25,23 @@ type synthetic struct {
 	topics []Topic
 
 	// Set before the run.
-	stalls  []stall
-	service time.Duration // of one produce request; they are served one by one
-	fault   string        // lose, double, swap, damage, damage-crc
-	every   int           // batches from one fault to the next; 0: none
-	last    int           // the batch that may have the last fault
+	stalls   []stall
+	service  time.Duration // of one produce request; they are served one by one
+	fault    string        // lose, double, swap, damage, damage-crc
+	every    int           // batches from one fault to the next; 0: none
+	last     int           // the batch that may have the last fault
+	refuse   int           // each so many batches one is answered NOT_LEADER_OR_FOLLOWER; 0: none
+	throttle int32         // milliseconds that each produce answer has the client wait
 
 	serving chan struct{} // full while a produce request is served; a mutex would stop fake time
 
-	mu      sync.Mutex // guards what follows
-	logs    map[partition]*synthLog
-	batches int
-	faulted int64 // records that met the fault
-	down    bool
-	conns   map[net.Conn]bool
-	changed chan struct{} // closed when something was appended
+	mu                sync.Mutex // guards what follows
+	logs              map[partition]*synthLog
+	batches, produced int
+	faulted           int64 // records that met the fault
+	down              bool
+	conns             map[net.Conn]bool
+	changed           chan struct{} // closed when something was appended
 }
 
 type stall struct{ from, to time.Time }
@@ -142,9 +144,16 @@ func (s *synthetic) produce(out []byte, h wire.Header, body []byte) ([]byte, err
 				return out, err
 			}
 			rp := rt.AddPartition()
+			if s.refuse > 0 {
+				if s.produced++; s.produced%s.refuse == 0 {
+					rp.Index, rp.ErrorCode, rp.BaseOffset = p.Index, 6, -1
+					continue
+				}
+			}
 			rp.Index, rp.BaseOffset = p.Index, s.append(s.logs[partition{string(t.Name), p.Index}], b)
 		}
 	}
+	resp.ThrottleMillis = s.throttle
 	close(s.changed)
 	s.changed = make(chan struct{})
 	s.mu.Unlock()
@@ -175,6 +184,8 @@ func (s *synthetic) append(l *synthLog, b batching.Batch) int64 {
 	switch fault {
 	case "lose":
 		return at
+	case "misplace":
+		at += 3
 	case "swap":
 		l.held = raw
 		return at
