@@ -121,9 +121,9 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	if out > 0 {
 		tr.note("%s beyond the histograms' range, counted as its end", plural(out, "latency value"))
 	}
-	if lag := t.Steady.Latency[results.ScheduleLag]; t.Audit.LateShare > lateShareLimit && tr.s.scheduled() {
-		tr.note("the generator itself was late with %.1f %% of the records (schedule lag p99 %s, max %s), as where it must wait for a CPU: the latencies hold that too",
-			t.Audit.LateShare*100, results.FormatNs(float64(lag.P99Ns)), results.FormatNs(float64(lag.MaxNs)))
+	if t.Audit.LateShare > lateShareLimit && tr.s.scheduled() {
+		tr.note("the generator handed over %.1f %% of the records more than a millisecond late by its own fault, as where it must wait for a CPU: the latencies hold that too",
+			t.Audit.LateShare*100)
 	}
 	if t.Steady.Steal > stealLimit {
 		tr.note("the hypervisor withheld %.1f %% of the CPU time", t.Steady.Steal*100)
