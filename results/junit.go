@@ -105,6 +105,11 @@ func (j *JUnit) Run(r *Run) {
 		{"records/s", FormatNumber(r.Trial.Steady.Acked.Rate)}, {"run", r.ID}}}
 	whole := case_(class, "run", r.Verdict.Outcome, r.Verdict.Answer, r.Verdict.Reason)
 	whole.Time = s.Time
+	if whole.Failure != nil && r.Verdict.Outcome == Violation {
+		for _, e := range r.Trial.Ledger.Examples { // which records
+			whole.Failure.Text += "\n" + e
+		}
+	}
 	var goals []junitCase
 	for _, g := range r.Verdict.Goals {
 		c := case_(class, g.Expr, g.Outcome, g.Shown, g.Reason)

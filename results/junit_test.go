@@ -181,6 +181,21 @@ func TestJUnitSameScenarioTwice(t *testing.T) {
 	require.Equal(t, 4, checkJUnit(t, b.String()).tests)
 }
 
+// TestViolationIsNamed: both files say which records, by topic, partition and
+// offset.
+func TestViolationIsNamed(t *testing.T) {
+	r := junitRun(Violation, "of the records acknowledged, 1 was damaged")
+	r.Trial.Ledger.Examples = []string{"corrupt: events-3 offset 1234, group 0: the client refused a batch"}
+	var j JUnit
+	j.Run(r)
+	var x, md bytes.Buffer
+	require.NoError(t, j.Write(&x))
+	require.NoError(t, MarkdownRun(&md, r))
+	checkJUnit(t, x.String())
+	require.Contains(t, x.String(), "events-3 offset 1234")
+	require.Contains(t, md.String(), "\n- corrupt: events-3 offset 1234, group 0")
+}
+
 // TestSearchOutcome: what a search is worth as a test.
 func TestSearchOutcome(t *testing.T) {
 	points := func(list ...Outcome) (p []SearchPoint) {

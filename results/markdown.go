@@ -23,6 +23,12 @@ func MarkdownRun(w io.Writer, r *Run) error {
 	if v.Reason != "" {
 		fmt.Fprintf(&b, "%s\n\n", cell(v.Reason))
 	}
+	if v.Outcome == Violation {
+		for _, e := range t.Ledger.Examples {
+			fmt.Fprintf(&b, "- %s\n", cell(e))
+		}
+		b.WriteByte('\n')
+	}
 	if len(v.Goals) > 0 {
 		b.WriteString("| goal | measured | outcome |\n|---|--:|---|\n")
 		for _, g := range v.Goals {
