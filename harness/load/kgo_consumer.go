@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -111,8 +112,12 @@ func (r *run) unread(s *shard, numbers []int, read []*reading, index int32, topi
 }
 
 // refused says whether an error of a fetch means that its records came damaged.
-// franz-go has no type for that, so it is told by what it says.
+// franz-go has a type for one of the reasons only; the others are told by what it
+// says.
 func refused(err error) bool {
+	if errors.Is(err, kgo.ErrMaxDecompress) {
+		return true
+	}
 	text := err.Error()
 	for _, said := range []string{
 		"does not match calculated crc", "too short to allow for a crc", "not enough data", "does not match read length",
