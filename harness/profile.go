@@ -30,7 +30,7 @@ func ProfileSummary(w io.Writer, run *results.Run, n int) error {
 		return fmt.Errorf("%s holds no profile of a steady phase", run.Dir)
 	}
 	fmt.Fprintf(w, "flame graphs: %s\n", filepath.Join(run.Dir, results.ReportFile))
-	fmt.Fprintf(w, "pprof's own pages: go tool pprof -http=127.0.0.1: %s\n", filepath.Join(run.Dir, results.ProfilesDir, "FILE"))
+	fmt.Fprintf(w, "pprof's own pages:\n  go tool pprof -http=127.0.0.1: %s\n", filepath.Join(run.Dir, results.ProfilesDir, "FILE"))
 	return nil
 }
 

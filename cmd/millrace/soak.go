@@ -81,4 +81,9 @@ func writeSoak(w io.Writer, r *soak.Report) {
 	}
 	fmt.Fprintf(w, "%s after %v\n\n", verdict(r.Passed(), r.Failed()), r.Duration)
 	table(w, rows)
+	for _, c := range r.Checks {
+		if c.Note != "" {
+			fmt.Fprintln(w, "note:", c.Note)
+		}
+	}
 }

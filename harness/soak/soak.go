@@ -71,6 +71,7 @@ type Check struct {
 	Name   string `json:"name"`
 	Want   string `json:"want"`
 	Seen   string `json:"seen"`
+	Note   string `json:"note,omitempty"` // what one has to know to read Seen
 	Passed bool   `json:"passed"`
 	// Environment says that the machine had other work, so that a bound on
 	// latency that was missed says nothing of the broker.
@@ -202,7 +203,7 @@ func (r *Report) watch(ctx context.Context, b *broker, j *judge, o Options, atta
 		cpu, at = used, now
 		r.Samples = append(r.Samples, s)
 		if o.Progress != nil {
-			fmt.Fprintf(o.Progress, "%5.0f s of %.0f  memory %4d MiB  descriptors %5d  cpu %.2f  ack p99 %6.2f ms  e2e p99 %6.2f ms\n",
+			fmt.Fprintf(o.Progress, "%4.0f of %.0f s  %4d MiB  %5d fds  cpu %.2f  p99: ack %.2f ms, e2e %.2f ms\n",
 				s.Seconds, o.Duration.Seconds(), s.RSS>>20, s.Descriptors, s.CPU, s.AckP99, s.E2EP99)
 		}
 	}
@@ -220,10 +221,10 @@ func (r *Report) judge(b *broker, j *judge, before, after int) {
 		p99 := j.all[i].Percentile(99)
 		r.check("well-behaved client, "+name, p99 < p99Limit, "under "+ms(p99Limit), ms(p99))
 		c := &r.Checks[len(r.Checks)-1]
-		c.Seen += fmt.Sprintf(" (alone: %.2f ms)", r.Alone)
+		c.Note = fmt.Sprintf("%s alone: %.2f ms", name, r.Alone)
 		if r.Others > othersLimit {
 			c.Environment = true
-			c.Seen += fmt.Sprintf("; others used %.2f cores", r.Others)
+			c.Note += fmt.Sprintf("; others used %.2f cores", r.Others)
 		}
 	}
 	seen := fmt.Sprintf("%d of %d", j.seen.Load(), j.acked.Load())
