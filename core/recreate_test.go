@@ -4,8 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -69,37 +67,10 @@ func TestRecreatedTopic(t *testing.T) {
 	})
 }
 
-// gatedFS holds up the fsync of files whose path has a word in it.
-type gatedFS struct {
-	diskio.FS
-	word string
-	gate atomic.Pointer[chan struct{}]
-}
-
-func (g *gatedFS) OpenFile(name string, flag int) (diskio.File, error) {
-	f, err := g.FS.OpenFile(name, flag)
-	if err != nil || !strings.Contains(name, g.word) {
-		return f, err
-	}
-	return gatedFile{f, g}, nil
-}
-
-type gatedFile struct {
-	diskio.File
-	g *gatedFS
-}
-
-func (f gatedFile) Sync() error {
-	if gate := f.g.gate.Load(); gate != nil {
-		<-*gate
-	}
-	return f.File.Sync()
-}
-
 // TestDeleteWhileAMarkerWaits: the sync worker that tells of a marker needs the
 // partition's lock; the deletion that waits for that worker must not hold it.
 func TestDeleteWhileAMarkerWaits(t *testing.T) {
-	fs := &gatedFS{FS: diskio.NewMem(), word: "/t-0/"}
+	fs := &gatedFS{FS: diskio.NewMem(), path: "/data/t-0/00000000000000000000.log"}
 	b := start(t, onMemory(t, fs, diskio.SyncGroup))
 	peer := dial(t, b)
 	createTopic(t, peer, "t", 1)
@@ -108,14 +79,13 @@ func TestDeleteWhileAMarkerWaits(t *testing.T) {
 	require.Zero(t, code)
 	require.Zero(t, w.p.hold(at))
 
-	gate := make(chan struct{})
-	fs.gate.Store(&gate)
+	gate := fs.shut()
 	at, code = w.p.appendMarker(producers.Marker{Producer: 1, Commit: true}, time.Now().UnixMilli())
 	require.Zero(t, code)
 	// The deletion tells whoever waits that nothing will come. Right then it does:
 	// the worker moves the visible end and goes for the lock.
 	w.p.whenKept(at, func(code int16) {
-		close(gate)
+		close(gate.leave)
 		for until := time.Now().Add(patience); w.p.visible.Load() < at.end && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
