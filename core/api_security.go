@@ -35,6 +35,21 @@ func deleteACLs(_ *call, req *kmsg.DeleteACLsRequest) (*kmsg.DeleteACLsResponse,
 	return resp, nil
 }
 
+// SaslHandshake, v0 to v1, and SaslAuthenticate, v0 to v2: ILLEGAL_SASL_STATE, and
+// no mechanism to choose.
+func saslHandshake(*call, *kmsg.SASLHandshakeRequest) (*kmsg.SASLHandshakeResponse, error) {
+	resp := kmsg.NewPtrSASLHandshakeResponse()
+	resp.ErrorCode, resp.SupportedMechanisms = kerr.IllegalSaslState.Code, []string{}
+	return resp, nil
+}
+
+func saslAuthenticate(*call, *kmsg.SASLAuthenticateRequest) (*kmsg.SASLAuthenticateResponse, error) {
+	resp := kmsg.NewPtrSASLAuthenticateResponse()
+	resp.ErrorCode = kerr.IllegalSaslState.Code
+	resp.ErrorMessage = kmsg.StringPtr("SaslAuthenticate request received after successful authentication") // Kafka's words
+	return resp, nil
+}
+
 // DescribeUserScramCredentials, v0: no user has any. One that is asked for is
 // RESOURCE_NOT_FOUND, or, asked for twice, DUPLICATE_RESOURCE.
 func describeUserScram(_ *call, req *kmsg.DescribeUserSCRAMCredentialsRequest) (*kmsg.DescribeUserSCRAMCredentialsResponse, error) {

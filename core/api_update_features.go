@@ -67,7 +67,7 @@ func (b *Broker) featureLevels(image *meta.Image, req *kmsg.UpdateFeaturesReques
 			}
 		}
 		f, known := b.feature(u.Feature)
-		if why := f.refuse(image, known, u.MaxVersionLevel, kind); why != "" {
+		if why := f.refuse(b.node, image, known, u.MaxVersionLevel, kind); why != "" {
 			return nil, &featureFault{kerr.InvalidUpdateVersion.Code, fmt.Sprintf("Invalid update version %d for feature %s. %s", u.MaxVersionLevel, u.Feature, why)}
 		}
 		if u.MaxVersionLevel != f.level(image) {

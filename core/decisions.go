@@ -22,12 +22,7 @@ func (t *txns) carryOut(d txn.Decision) {
 		if topic == nil || topic.partition(at.Index) == nil {
 			continue // deleted, and nobody waits for it
 		}
-		p := topic.partition(at.Index)
-		if g := t.b.groups.Load(); g != nil && p.id == g.topic {
-			waits = append(waits, t.markGroup(g, p, m))
-			continue
-		}
-		waits = append(waits, t.mark(p, m))
+		waits = append(waits, t.markAny(topic.partition(at.Index), m))
 	}
 	for _, wait := range waits {
 		switch code := wait(); code {
@@ -47,6 +42,14 @@ func (t *txns) carryOut(d txn.Decision) {
 		// Nobody waits for it: if it is lost, the markers are written once more.
 		l.whenKept(at, func(int16) {})
 	}
+}
+
+// markAny is mark, or markGroup where groups keep their offsets.
+func (t *txns) markAny(p *partition, m producers.Marker) (wait func() int16) {
+	if g := t.b.groups.Load(); g != nil && p.id == g.topic {
+		return t.markGroup(g, p, m)
+	}
+	return t.mark(p, m)
 }
 
 // mark writes one marker; wait answers when its promise holds, with Kafka's
@@ -97,11 +100,7 @@ func (t *txns) abortStrays() {
 			if m.Epoch < math.MaxInt16 {
 				m.Epoch++
 			}
-			if g := t.b.groups.Load(); g != nil && p.id == g.topic {
-				t.markGroup(g, p, m)()
-				continue
-			}
-			t.mark(p, m)()
+			t.markAny(p, m)()
 		}
 	}
 }

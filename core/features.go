@@ -62,7 +62,7 @@ const (
 
 // refuse says what speaks against a change of level; "": nothing. kind is one of
 // the types of change, known says that there is such a feature.
-func (f feature) refuse(image *meta.Image, known bool, level int16, kind int8) string {
+func (f feature) refuse(node int32, image *meta.Image, known bool, level int16, kind int8) string {
 	now := f.level(image)
 	switch {
 	case kind < upgrade || kind > unsafeDowngrade:
@@ -70,9 +70,9 @@ func (f feature) refuse(image *meta.Image, known bool, level int16, kind int8) s
 	case level < 0:
 		return "A feature version cannot be less than 0."
 	case !known:
-		return "Local broker does not support this feature."
+		return fmt.Sprintf("Local controller %d does not support this feature.", node)
 	case level != 0 && (level < f.min || level > f.max), level == 0 && f.min > 0:
-		return fmt.Sprintf("Local broker only supports versions %d-%d", f.min, f.max)
+		return fmt.Sprintf("Local controller %d only supports versions %d-%d", node, f.min, f.max)
 	case level < now && kind == upgrade:
 		return "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade."
 	case level > now && kind != upgrade:

@@ -128,3 +128,49 @@ func driveListConfigResources(d driven) {
 	req.ResourceTypes = []int8{99}
 	require.Equal(d.t, kerr.UnsupportedVersion.Code, ask[*kmsg.ListConfigResourcesResponse](d.peer, d.version, req).ErrorCode)
 }
+
+func driveSASLHandshake(d driven) {
+	req := kmsg.NewPtrSASLHandshakeRequest()
+	req.Mechanism = "PLAIN"
+	resp := ask[*kmsg.SASLHandshakeResponse](d.peer, d.version, req)
+	require.Equal(d.t, kerr.IllegalSaslState.Code, resp.ErrorCode)
+	require.Empty(d.t, resp.SupportedMechanisms)
+}
+
+func driveSASLAuthenticate(d driven) {
+	req := kmsg.NewPtrSASLAuthenticateRequest()
+	req.SASLAuthBytes = []byte("secret")
+	require.Equal(d.t, kerr.IllegalSaslState.Code, ask[*kmsg.SASLAuthenticateResponse](d.peer, d.version, req).ErrorCode)
+}
+
+func driveDescribeQuorum(d driven) {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	rt := kmsg.NewDescribeQuorumRequestTopic()
+	rt.Topic = "__cluster_metadata"
+	rt.Partitions = append(rt.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
+	req.Topics = append(req.Topics, rt)
+	resp := ask[*kmsg.DescribeQuorumResponse](d.peer, d.version, req)
+	p := resp.Topics[0].Partitions[0]
+	require.Zero(d.t, p.ErrorCode)
+	require.Equal(d.t, d.b.node, p.LeaderID)
+	require.Positive(d.t, p.HighWatermark)
+	require.Len(d.t, p.CurrentVoters, 1)
+	require.Equal(d.t, p.HighWatermark, p.CurrentVoters[0].LogEndOffset)
+	if d.version >= 1 {
+		require.Positive(d.t, p.CurrentVoters[0].LastCaughtUpTimestamp)
+	}
+	if d.version >= 2 {
+		require.Equal(d.t, "127.0.0.1", resp.Nodes[0].Listeners[0].Host)
+	}
+	req.Topics[0].Topic = "events"
+	p = ask[*kmsg.DescribeQuorumResponse](d.peer, d.version, req).Topics[0].Partitions[0]
+	require.Equal(d.t, kerr.UnknownTopicOrPartition.Code, p.ErrorCode)
+}
+
+func driveUnregisterBroker(d driven) {
+	req := kmsg.NewPtrUnregisterBrokerRequest()
+	for id, want := range map[int32]int16{d.b.node: kerr.InvalidRequest.Code, d.b.node + 1: kerr.BrokerIDNotRegistered.Code} {
+		req.BrokerID = id
+		require.Equal(d.t, want, ask[*kmsg.UnregisterBrokerResponse](d.peer, d.version, req).ErrorCode)
+	}
+}

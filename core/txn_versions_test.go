@@ -487,3 +487,27 @@ func commitFenced(p *peer, id int64, epoch int16) int16 {
 	req.Topics = append(req.Topics, rt)
 	return ask[*kmsg.TxnOffsetCommitResponse](p, 3, req).Topics[0].Partitions[0].ErrorCode
 }
+
+func driveWriteTxnMarkers(d driven) {
+	id, epoch := initTxn(d.peer, "tx")
+	mustAdd(d.peer, "tx", id, epoch, "events", 0)
+	require.Zero(d.t, produceTxn(d.peer, 9, "tx", id, epoch, 0, "events", 0, "d"))
+	mustProduce(d.peer, "events", 0, "e")
+	mark := func(epoch int16, coordinator int32, partition int32) int16 {
+		req := kmsg.NewPtrWriteTxnMarkersRequest()
+		m := kmsg.NewWriteTxnMarkersRequestMarker()
+		m.ProducerID, m.ProducerEpoch, m.CoordinatorEpoch = id, epoch, coordinator
+		rt := kmsg.NewWriteTxnMarkersRequestMarkerTopic()
+		rt.Topic, rt.Partitions = "events", []int32{partition}
+		m.Topics = append(m.Topics, rt)
+		req.Markers = append(req.Markers, m)
+		return ask[*kmsg.WriteTxnMarkersResponse](d.peer, d.version, req).Markers[0].Topics[0].Partitions[0].ErrorCode
+	}
+	require.Equal(d.t, kerr.UnknownTopicOrPartition.Code, mark(epoch, 0, 9))
+	require.Equal(d.t, []string{"a", "b", "c"}, committed(d.peer, "events", 0, 1<<20))
+	require.Zero(d.t, mark(epoch, 3, 0))
+	require.Equal(d.t, []string{"a", "b", "c", "e"}, committed(d.peer, "events", 0, 1<<20), "what hung is aborted")
+	require.Equal(d.t, kerr.TransactionCoordinatorFenced.Code, mark(epoch, 2, 0))
+	require.Zero(d.t, mark(epoch+1, 3, 0))
+	require.Equal(d.t, kerr.InvalidProducerEpoch.Code, mark(epoch, 3, 0))
+}

@@ -151,7 +151,7 @@ func (p *player) playAsk(c *command) answer {
 		p.set(let[0], v)
 	}
 	for _, line := range p.flatten(resp, a.Ask) {
-		if c.pick == nil || c.pick.MatchString(line) {
+		if c.pick == nil || c.pick.MatchString(line) != c.leave {
 			a.Got = append(a.Got, line)
 		}
 	}

@@ -21,7 +21,8 @@ import (
 //	API vN {YAML of the request}              ask, and write the answer down
 //	  = what is asked                         its title
 //	  let name = Path.To[0].Field             keep a part of the answer as $name
-//	  pick REGEXP                             write down only the lines that match
+//	  pick REGEXP                             write down only the lines that match,
+//	                                          or with - before it those that do not
 //	  unseen                                  write nothing down
 //	  retry CODE …                            ask again while this is the answer's error;
 //	                                          NONE: while there is none
@@ -39,6 +40,7 @@ type command struct {
 	title   string
 	lets    [][2]string
 	pick    *regexp.Regexp
+	leave   bool // what pick matches, out
 	unseen  bool
 	retry   []string
 }
@@ -91,6 +93,7 @@ func (c *command) more(line string) error {
 		}
 		c.lets = append(c.lets, [2]string{name, path})
 	case "pick":
+		rest, c.leave = strings.CutPrefix(rest, "-")
 		re, err := regexp.Compile(rest)
 		if err != nil {
 			return err
