@@ -45,7 +45,6 @@ var differences = []difference{
 	{"transactions2", "produce: the same again", "Topics[0].Partitions[0].LogAppendTime", "-1 where the time is the producer's, as for the first"},
 	{"transactions", "end: abort of nothing", "ErrorCode", "ends at once here; Kafka's first EndTxn still goes on"},
 	{"groups", "find: an unknown kind at v4", "Coordinators[0].ErrorMessage", "the code says it"},
-	{"cluster", "features: unknown", "ErrorMessage", "there is a broker where Kafka has a controller with an id"},
 	{"topics", "create: *", "Topics[0].ErrorMessage", "ours names the setting's bounds and the way to write it"},
 	{"topics", "create: *", "Topics[0].TopicID", "a topic that is only validated has no id"},
 	{"topics", "create: the same name twice", "Topics[1].TopicID", "a topic that is only validated has no id"},
