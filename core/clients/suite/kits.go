@@ -87,7 +87,7 @@ func java(version string) kit {
 	const src = "core/clients/java/"
 	jars, classes := "$ROOT/.build/kafka/"+version, "$DIR/java-"+version
 	return kit{
-		name: "java-" + version, what: "Apache Kafka's client, tools and Streams, from Maven Central",
+		name: "java-" + version, what: "Apache Kafka's client, tools, Streams and Connect, from Maven Central",
 		needs: []string{"java", "javac", "mvn"}, inputs: []string{src + "pom.xml"},
 		fetch: [][]string{{"mvn", "-q", "-B", "-ntp", "-f", src + "pom.xml", "dependency:copy-dependencies", "-DincludeScope=runtime",
 			"-Dkafka.version=" + version, "-DoutputDirectory=" + jars}},
