@@ -51,6 +51,27 @@ func TestPowerLoss(t *testing.T) {
 	}
 }
 
+// TestSnapshotOutlivesItsRecords: a producer snapshot is synced when it is
+// written, the records it speaks of need not be. What a loss of power took of them
+// is not a duplicate when it is sent again.
+func TestSnapshotOutlivesItsRecords(t *testing.T) {
+	fs := diskio.NewMem()
+	b := start(t, onMemory(t, fs, diskio.SyncPageCache))
+	p := dial(t, b)
+	createTopic(t, p, "t", 1)
+	id := newProducerID(p)
+	require.Zero(t, produceBatchTo(p, "t", 0, idempotentBatch(t, id, 0, "a")))
+	require.NoError(t, partitionAt(b, "t", 0).log.Sync())
+	require.Equal(t, int64(1), produceBatchTo(p, "t", 0, idempotentBatch(t, id, 1, "b")))
+	require.NoError(t, partitionAt(b, "t", 0).snapshotNow())
+
+	b = start(t, onMemory(t, fs.CrashClone(diskio.Crash{}), diskio.SyncPageCache))
+	p = dial(t, b)
+	require.Equal(t, []string{"a"}, fetchAll(p, "t", 0), "the power took the second, or the test proves nothing")
+	require.Equal(t, int64(1), produceBatchTo(p, "t", 0, idempotentBatch(t, id, 1, "b")))
+	require.Equal(t, []string{"a", "b"}, fetchAll(p, "t", 0))
+}
+
 // fetchAll reads a partition to its end.
 func fetchAll(p *peer, topic string, partition int32) (out []string) {
 	p.t.Helper()

@@ -629,7 +629,8 @@ func TestCompactTransactions(t *testing.T) {
 		return base
 	}
 	v := []byte("v")
-	first := txn(7, kv{"a", v}, kv{"b", v})
+	require.NoError(t, l.Append(keyed(t, l.End(), 1000, batching.Options{}, kv{"kept", []byte("before")})))
+	first := txn(7, kv{"a", v}, kv{"b", v}, kv{"kept", v})
 	last := mark(7, false) // aborted
 	txn(8, kv{"a", []byte("old")})
 	commit := mark(8, true)
@@ -673,6 +674,7 @@ func TestCompactTransactions(t *testing.T) {
 	all, err := contents2(l)
 	require.NoError(t, err)
 	require.Equal(t, "new", all["a"], "what is not decided does not count")
+	require.Equal(t, "before", all["kept"], "nor does what was aborted")
 	require.NoError(t, l.Close())
 }
 
