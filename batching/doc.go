@@ -1,8 +1,7 @@
 // Package batching is Kafka's record batch, format v2: a checked view over its
 // bytes (Batch), what a broker asks of a produced one (Policy), a maker of
 // batches (Builder), its records (Record and the iterator over them), the
-// marker that ends a transaction (Marker), its codecs (Codec), and the rule by
-// which a batch under construction is full (Group).
+// marker that ends a transaction (Marker), and its codecs (Codec).
 //
 // A batch on the wire and in a segment file, all integers big-endian:
 //

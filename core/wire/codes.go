@@ -2,7 +2,6 @@ package wire
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -18,20 +17,3 @@ func ErrorName(code int16) string {
 	}
 	return fmt.Sprintf("ERROR_%d", code)
 }
-
-// ErrorCode is the code of an error name, such as UNKNOWN_TOPIC_OR_PARTITION.
-func ErrorCode(name string) (code int16, ok bool) {
-	code, ok = errorCodes()[name]
-	return code, ok
-}
-
-// maxErrorCode is well above the codes Kafka has given out (some 140).
-const maxErrorCode = 1000
-
-var errorCodes = sync.OnceValue(func() map[string]int16 {
-	codes := map[string]int16{}
-	for code := int16(-1); code < maxErrorCode; code++ {
-		codes[ErrorName(code)] = code
-	}
-	return codes
-})
