@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -371,15 +372,25 @@ func TestCompare(t *testing.T) {
 	require.Len(t, c.Alternatives, 3)
 	require.Equal(t, "20ms", c.Alternatives[1].Name)
 	require.Equal(t, "0ms (again)", c.Alternatives[2].Name)
-	// Interleaved, restarted, the second round backwards: starts in order.
-	var order []string
+	// Interleaved, restarted, the second round backwards: starts in order. A
+	// round that the machine disturbed is run again, once here.
+	var order, want []string
 	for line := range strings.Lines(progress.String()) {
 		if head, _, ok := strings.Cut(line, "short: starting"); ok {
-			order = append(order, strings.Fields(head)[4])
+			_, name, _ := strings.Cut(head, ", ")
+			order = append(order, strings.Trim(name, ": "))
 		}
 	}
-	require.Equal(t, []string{"0ms", "20ms", "0ms", "0ms", "20ms", "0ms"}, order)
-	rounds := 2 - len(c.Discarded)
+	played := min(2+len(c.Discarded), 3)
+	for round := range played {
+		names := []string{"0ms", "20ms", "0ms (again)"}
+		if round%2 == 1 {
+			slices.Reverse(names)
+		}
+		want = append(want, names...)
+	}
+	require.Equal(t, want, order)
+	rounds := played - len(c.Discarded)
 	for _, a := range c.Alternatives {
 		require.Len(t, a.Runs, rounds)
 		if rounds > 0 {
@@ -396,9 +407,9 @@ func TestCompare(t *testing.T) {
 	}
 	stored, err := os.ReadFile(filepath.Join(c.Dir, results.CompareFile))
 	require.NoError(t, err)
-	want, err := json.Marshal(c)
+	own, err := json.Marshal(c)
 	require.NoError(t, err)
-	require.JSONEq(t, string(want), string(stored))
+	require.JSONEq(t, string(own), string(stored))
 	var b strings.Builder
 	CompareSummary(&b, c)
 	require.Contains(t, b.String(), "No difference was shown")
