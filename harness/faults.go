@@ -33,7 +33,7 @@ func (tr *trial) verification(a *attendant) func() bool {
 	// is at work; that it is another process than at first says as much.
 	pid := tr.run.Trial.Target.PID
 	return func() bool {
-		return pid > 0 && (tr.s.harmful() || isClosed(a.deceased))
+		return tr.s.discards() || pid > 0 && (tr.s.harmful() || isClosed(a.deceased))
 	}
 }
 
@@ -46,6 +46,9 @@ func (s *Scenario) harmful() bool {
 	}
 	return false
 }
+
+// discards says that what consumers read, they do not check.
+func (s *Scenario) discards() bool { return s.Consumers.Discard == "true" }
 
 // withGaps tells each fault what it cost: the gap in the acknowledgements that
 // began before it was over and ended after it had begun.

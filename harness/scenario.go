@@ -102,6 +102,7 @@ type Consumers struct {
 	PartitionBytes int64
 	MaxWait        time.Duration
 	Records        string // true: look at every record also with the lean client
+	Discard        string // true: the lean client looks at headers only
 	Protocol       string // direct, classic, consumer
 	Isolation      string // read_uncommitted, read_committed; empty until settled
 	SessionTimeout time.Duration
@@ -201,6 +202,7 @@ func (s *Scenario) fields() section {
 			{"max.partition.fetch.bytes", "of which one partition gets at most this much", size(&co.PartitionBytes, 1, 1<<30)},
 			{"fetch.max.wait", "and waits at most this long", span(&co.MaxWait, 0, time.Minute)},
 			{"records", "true: the lean client decodes every record, as kgo always does; false: batches only", toggle(&co.Records)},
+			{"discard", "true: the lean client takes the headers of batches and leaves their records in the kernel, to load a target with next to no work of its own; verify: auto then reads everything once more", toggle(&co.Discard)},
 			{"protocol", "how members come by their partitions: direct: dealt out for good; classic: the group protocol; consumer: the group protocol of KIP-848", word(&co.Protocol, load.Protocols(), nil)},
 			{"isolation.level", "read_committed leaves out what was aborted; default where there are transactions", word(&co.Isolation, []string{"read_uncommitted", "read_committed"}, nil)},
 			{"session.timeout", "how long a group waits for a silent member; with protocol consumer the broker decides (group.consumer.session.timeout.ms)", span(&co.SessionTimeout, 100*time.Millisecond, 30*time.Minute)},
@@ -224,7 +226,7 @@ func (s *Scenario) fields() section {
 		{"abort", "when to stop early: `goals`, once a goal can no longer be met, or a condition on the time so far, such as errors > 1000",
 			listOf("goals", &s.Abort, func() Condition { return Condition{} },
 				func(c *Condition) value { return conditionValue(c) }, func(c *Condition) string { return c.String() })},
-		{"verify", "whether everything is read once more at the end, by nobody's group: auto: where the target died or was made to fail; full: always; off: never",
+		{"verify", "whether everything is read once more at the end, by nobody's group: auto: where the target died, was made to fail, or consumers discard; full: always; off: never",
 			word(&s.Verify, []string{"auto", "full", "off"}, nil)},
 		{"broker", "knobs of a broker that the lab starts (child, inprocess)",
 			dict{m: &s.Broker, check: checkKnob, known: knobNames}},

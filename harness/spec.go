@@ -36,7 +36,7 @@ func (s *Scenario) spec(addr string) load.Spec {
 		Consumers: load.Consumers{
 			Groups: s.Consumers.Groups, Members: s.Consumers.Members, MinBytes: int(s.Consumers.MinBytes),
 			MaxWait: s.Consumers.MaxWait, FetchBytes: int(s.Consumers.MaxBytes),
-			PartitionBytes: int(s.Consumers.PartitionBytes), Records: s.Consumers.Records == "true",
+			PartitionBytes: int(s.Consumers.PartitionBytes), Records: s.Consumers.Records == "true", Discard: s.discards(),
 			Protocol: s.Consumers.Protocol, Committed: s.Consumers.Isolation == "read_committed",
 			SessionTimeout: s.Consumers.SessionTimeout, Commit: s.Consumers.CommitInterval,
 		},
@@ -44,7 +44,7 @@ func (s *Scenario) spec(addr string) load.Spec {
 		Congestion: s.Host.Congestion,
 		GiveUp:     giveUp,
 		Timeline:   s.actions(),
-		Retain:     s.Verify == "full" || s.Verify == "auto" && s.harmful(),
+		Retain:     s.Verify == "full" || s.Verify == "auto" && (s.harmful() || s.discards()),
 		Watchful:   len(s.faults()) > 0,
 	}
 	for _, h := range s.Timeline { // what is meant to stand still is not given up

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -15,7 +16,12 @@ const clientID = "millrace-load"
 // kgoClient is franz-go: what an application sees.
 type kgoClient struct{}
 
-func (kgoClient) check(*Spec) error { return nil }
+func (kgoClient) check(s *Spec) error {
+	if s.Consumers.Discard {
+		return errors.New("the kgo client decodes every record: it cannot discard them (lean can)")
+	}
+	return nil
+}
 
 func (kgoClient) overhead() int { return stampOverhead }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // sockets are the connections of one client, so that they can be cut as a
@@ -43,6 +44,15 @@ func (s *sockets) connect(ctx context.Context, network, addr string) (net.Conn, 
 	}
 	s.open[c] = true
 	return c, nil
+}
+
+// SyscallConn is that of the connection itself.
+func (c *socket) SyscallConn() (syscall.RawConn, error) {
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return nil, errors.ErrUnsupported
+	}
+	return sc.SyscallConn()
 }
 
 func (c *socket) Close() error {

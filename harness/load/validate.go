@@ -72,6 +72,8 @@ func (s *Spec) Validate() error {
 	check(c.MinBytes >= 0 && c.MaxWait >= 0, "consumers: min bytes and max wait cannot be negative")
 	check(c.FetchBytes >= 0 && c.FetchBytes <= maxFetchBytes && c.PartitionBytes >= 0 && c.PartitionBytes <= maxFetchBytes, "consumers: fetch sizes are outside 0 to 1 GiB")
 
+	check(!c.Discard || !c.Records, "consumers: records that are discarded cannot be decoded")
+
 	check(c.Protocol == "" || slices.Contains(Protocols(), c.Protocol), "consumers: protocol %q is none of %v", c.Protocol, Protocols())
 	check(c.SessionTimeout >= 0 && c.Commit >= 0, "consumers: times cannot be negative")
 	s.validateTransactions(check)

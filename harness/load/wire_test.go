@@ -284,6 +284,56 @@ func TestRefusedForEver(t *testing.T) {
 	}
 }
 
+// TestDiscard: a reader that takes headers alone counts every record, times it and
+// keeps account of it, and does not see what is wrong with one; the reading at the
+// end does.
+func TestDiscard(t *testing.T) {
+	for name, flips := range map[string]bool{"whole": false, "damaged": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			addr := broker(t, "events")
+			p := newProxy(t, addr)
+			bad, records := int64(-1), 0
+			p.fetched = func(_ string, part int32, raw []byte) []byte {
+				for rest := raw; flips && part == 1 && len(rest) > 0; {
+					b, err := batching.View(rest)
+					if err != nil {
+						break
+					}
+					rest = rest[b.Size():]
+					if bad < 0 && b.BaseOffset() >= 200 {
+						bad, records = b.BaseOffset(), b.Count()
+					}
+					if b.BaseOffset() == bad {
+						b.Payload()[len(b.Payload())/2] ^= 1
+					}
+				}
+				return raw
+			}
+			s := million("lean", addr, 20_000)
+			s.Consumers.Discard, s.Consumers.Groups, s.Retain = true, 2, true
+			live := -1
+			s.Verify = func() bool { live = records; return true }
+			s.Through(p.addr)
+			res, err := load.Run(context.Background(), s)
+			require.NoError(t, err)
+			require.True(t, res.Drained)
+			require.Equal(t, records, live, "it was read live")
+			require.EqualValues(t, 20_000, res.Phases[0].Scheduled)
+			require.EqualValues(t, 40_000, res.Phases[0].Latency[load.EndToEnd].Count()+res.Phases[1].Latency[load.EndToEnd].Count())
+			require.True(t, res.Ledger.Verified)
+			require.EqualValues(t, records, res.Ledger.Corrupt, "%+v", res.Ledger)
+			require.EqualValues(t, records, res.Ledger.Violations())
+			require.Equal(t, flips, records > 0)
+		})
+	}
+	s := million("kgo", "127.0.0.1:1", 1)
+	s.Consumers.Discard = true
+	require.ErrorContains(t, s.Validate(), "the kgo client decodes every record: it cannot discard them (lean can)")
+	s.Client, s.Consumers.Records = "lean", true
+	require.ErrorContains(t, s.Validate(), "records that are discarded cannot be decoded")
+}
+
 // TestStallThroughSockets: while a proxy lets no answer pass, every record that was
 // intended then waits until it does, on any machine: percentile by percentile the
 // latencies are at least those that the stall's schedule makes. How much more they
