@@ -2,7 +2,7 @@
 // a table: client, version, result. It is what `make test-clients` runs.
 //
 // The nouns. A kit is what has to be installed for some clients, and how. A part
-// is a run of tests: those of core/clients, and franz-go's own. What cannot be
+// is a run of tests: those of core/clients, and those that clients ship. What cannot be
 // fetched is named in the end and fails nothing; what was fetched before is used
 // without a network.
 package main
@@ -24,7 +24,7 @@ import (
 
 func main() {
 	only := flag.String("only", "", "the kits to install, by name, comma-separated; none: only what Go has (default: all)")
-	run := flag.String("run", "", "run only those tests of core/clients that match, and not franz-go's own; franz-go: only those")
+	run := flag.String("run", "", "run only those tests of core/clients that match; or a client's own tests: franz-go, kafka-go, sarama")
 	list := flag.Bool("list", false, "list the kits and end")
 	flag.Usage = func() {
 		fmt.Fprint(os.Stderr, "Drives bin/millrace with every Kafka client that can be installed.\n\n"+
@@ -47,11 +47,8 @@ func main() {
 	os.Exit(code)
 }
 
-// ownTests picks franz-go's own tests.
-const ownTests = "franz-go"
-
 // bound is how long the whole may take: a suite that hangs ends.
-const bound = 15 * time.Minute
+const bound = 20 * time.Minute
 
 func drive(ctx context.Context, only, run string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done within %s", bound))
@@ -92,14 +89,13 @@ func drive(ctx context.Context, only, run string) error {
 	}
 
 	var faults []string
-	if run != ownTests {
+	owned := slices.DeleteFunc(owns(), func(o own) bool { return run != "" && run != o.client() })
+	if run == "" || len(owned) == 0 {
 		faults = s.testClients(ctx, manifest, run)
 	}
-	if run == "" || run == ownTests {
-		for _, chaos := range []bool{false, true} {
-			if ctx.Err() == nil {
-				faults = append(faults, s.franzOwn(ctx, chaos)...)
-			}
+	for _, o := range owned {
+		if ctx.Err() == nil {
+			faults = append(faults, s.ownTests(ctx, o)...)
 		}
 	}
 	s.print(os.Stdout)

@@ -10,7 +10,7 @@ import (
 
 // TestExceptions: a name covers what is below it and no more, and needs a reason.
 func TestExceptions(t *testing.T) {
-	all, err := exceptions([]byte("# comment\n\nTestA* not served\nTestB/one takes an hour\n"))
+	all, err := exceptions("list.txt", []byte("# comment\n\nTestA* not served\nTestB/one takes an hour\n"))
 	require.NoError(t, err)
 	for test, want := range map[string]bool{
 		"TestA": true, "TestAll": true, "TestA/below/that": true, "TestB": false, "TestB/one": true, "TestB/one/more": true,
@@ -18,17 +18,22 @@ func TestExceptions(t *testing.T) {
 	} {
 		require.Equal(t, want, excepted(all, test), test)
 	}
-	_, err = exceptions([]byte("TestA because\nTestB\n"))
-	require.ErrorContains(t, err, ":2: TestB is listed without a reason")
+	_, err = exceptions("list.txt", []byte("TestA because\nTestB\n"))
+	require.ErrorContains(t, err, "list.txt:2: TestB is listed without a reason")
+	require.True(t, over(all, map[string]bool{"TestB/one": true}, "TestB"))
+	require.False(t, over(all, map[string]bool{"TestB/one": true}, "TestBee"))
+	require.False(t, over(all, map[string]bool{"TestB/two": true}, "TestB"))
 }
 
 // TestListed: what is listed in this repository can be read.
 func TestListed(t *testing.T) {
-	content, err := os.ReadFile("../franz-go.txt")
-	require.NoError(t, err)
-	all, err := exceptions(content)
-	require.NoError(t, err)
-	require.NotEmpty(t, all)
+	for _, o := range owns() {
+		content, err := os.ReadFile("../../../" + o.listed)
+		require.NoError(t, err)
+		all, err := exceptions(o.listed, content)
+		require.NoError(t, err)
+		require.NotEmpty(t, all)
+	}
 }
 
 func TestChoose(t *testing.T) {
