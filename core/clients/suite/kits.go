@@ -80,6 +80,12 @@ func kits() []kit {
 			fetch:   [][]string{{"npm", "--prefix", "core/clients/kafkajs", "ci", "--silent"}},
 			drivers: []driver{{Name: "kafkajs", Argv: []string{"node", "$ROOT/core/clients/kafkajs/suite.js"}}},
 		},
+		{
+			name: "platformatic", what: "@platformatic/kafka, from npm", needs: []string{"node", "npm"},
+			inputs:  []string{"core/clients/platformatic/package-lock.json"},
+			fetch:   [][]string{{"npm", "--prefix", "core/clients/platformatic", "ci", "--silent"}},
+			drivers: []driver{{Name: "platformatic", Argv: []string{"node", "$ROOT/core/clients/platformatic/suite.js"}}},
+		},
 	}
 }
 
