@@ -12,14 +12,11 @@ import (
 // in its transaction. What is added is the partition of __consumer_offsets that
 // keeps the group; the topic is made if need be.
 //
-//   - Errors are those of AddPartitionsToTxn; no group: INVALID_GROUP_ID.
+//   - Errors are those of AddPartitionsToTxn. That a group has no name is the
+//     commit's to say.
 //   - v4 knows TRANSACTION_ABORTABLE, which is no answer here.
 func addOffsetsToTxn(c *call, req *kmsg.AddOffsetsToTxnRequest) (*kmsg.AddOffsetsToTxnResponse, error) {
 	resp := kmsg.NewPtrAddOffsetsToTxnResponse()
-	if req.Group == "" {
-		resp.ErrorCode = kerr.InvalidGroupID.Code
-		return resp, nil
-	}
 	if err := c.makeStateTopic(offsetsTopic); err != nil {
 		c.log.Error("could not make the topic of the group coordinator", "err", err)
 	}

@@ -73,8 +73,8 @@ func createTopics(c *call, req *kmsg.CreateTopicsRequest) (*kmsg.CreateTopicsRes
 			}
 			if !req.ValidateOnly {
 				records = append(records, record)
-				out.TopicID = record.ID
 			}
+			out.TopicID = record.ID // of one that is only validated too: so does Kafka
 			out.NumPartitions, out.ReplicationFactor = int32(record.Partitions), 1
 			for _, s := range c.topicListing(record.Configs) {
 				o := kmsg.NewCreateTopicsResponseTopicConfig()

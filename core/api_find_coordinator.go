@@ -46,6 +46,7 @@ func findCoordinator(c *call, req *kmsg.FindCoordinatorRequest) (*kmsg.FindCoord
 const (
 	coordinatesGroup       = 0
 	coordinatesTransaction = 1
+	coordinatesShare       = 2
 )
 
 func (c *call) coordinatorOf(kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
@@ -69,8 +70,10 @@ func (c *call) coordinatorOf(kind int8, key string) kmsg.FindCoordinatorResponse
 		}
 		out.NodeID = c.node
 		out.Host, out.Port = c.advertised()
-	default:
+	case coordinatesShare: // of which there is none
 		out.ErrorCode = kerr.InvalidRequest.Code
+	default:
+		out.ErrorCode, out.ErrorMessage = kerr.InvalidRequest.Code, kmsg.StringPtr(kerr.InvalidRequest.Description)
 	}
 	return out
 }

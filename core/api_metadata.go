@@ -13,6 +13,7 @@ import (
 //
 //   - No topics named: v0 means all by an empty list; v1 and later mean all by
 //     null and none by an empty list.
+//   - A topic that is named twice is told once.
 //   - Topics that do not exist are made where auto.create.topics.enable says
 //     so and the client allows it (v4; before, it always does); otherwise
 //     UNKNOWN_TOPIC_OR_PARTITION. Kafka says that too of one that it is just
@@ -43,8 +44,21 @@ func metadata(c *call, view *view, req *kmsg.MetadataRequest) *kmsg.MetadataResp
 		back = c.autoCreate(missing)
 		now = c.view.Load()
 	}
+	type name struct {
+		id   [16]byte
+		text string
+	}
+	told := make(map[name]bool, len(req.Topics))
 	for i := range req.Topics {
 		asked, in := &req.Topics[i], now
+		n := name{id: asked.TopicID}
+		if asked.Topic != nil {
+			n.text = *asked.Topic
+		}
+		if told[n] {
+			continue
+		}
+		told[n] = true
 		if asked.Topic != nil && back[*asked.Topic] {
 			in = view
 		}

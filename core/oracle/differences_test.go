@@ -34,7 +34,6 @@ var differences = []difference{
 	{"produce", "no partitions", "", "a topic without partitions is answered as such"},
 	{"produce", "says it has the broker's clock, which the topic does not", "", "refused here; Kafka takes it and clears the flag"},
 	{"produce", "idempotent: no epoch", "", "a producer id without an epoch is refused"},
-	{"transactions", "add offsets: empty group", "", "INVALID_GROUP_ID at once, and not only at the commit"},
 	{"transactions", "commit offsets: unknown member", "", "a group that only has pending offsets is no group yet"},
 
 	// Details of an answer.
@@ -43,12 +42,7 @@ var differences = []difference{
 	{"produce", "*", "Topics[0].Partitions[0].ErrorRecords[1].ErrorMessage", "ours says which field, at which byte"},
 	{"produce", "idempotent: the same again", "Topics[0].Partitions[0].LogAppendTime", "-1 where the time is the producer's, as for the first"},
 	{"transactions2", "produce: the same again", "Topics[0].Partitions[0].LogAppendTime", "-1 where the time is the producer's, as for the first"},
-	{"transactions", "end: abort of nothing", "ErrorCode", "ends at once here; Kafka's first EndTxn still goes on"},
-	{"groups", "find: an unknown kind at v4", "Coordinators[0].ErrorMessage", "the code says it"},
 	{"topics", "create: *", "Topics[0].ErrorMessage", "ours names the setting's bounds and the way to write it"},
-	{"topics", "create: *", "Topics[0].TopicID", "a topic that is only validated has no id"},
-	{"topics", "create: the same name twice", "Topics[1].TopicID", "a topic that is only validated has no id"},
-	{"topics", "metadata: a name twice", "", "told as often as asked for"},
 	{"topics", "metadata: made by asking", "", "the topic is there at once, not at the second try"},
 	{"configs", "*", "Resources[0].ErrorMessage", "ours names the setting's bounds and the way to write it"},
 
