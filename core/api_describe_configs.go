@@ -17,6 +17,8 @@ import (
 //   - Names given pick settings; unknown ones are left out. v3 adds each
 //     setting's type, and its documentation when asked for.
 //   - Broker "": the settings that hold for all brokers by a dynamic change.
+//   - A broker's setting of an unknown name is told without its value, as it may
+//     be a secret of a program's.
 func describeConfigs(c *call, req *kmsg.DescribeConfigsRequest) (*kmsg.DescribeConfigsResponse, error) {
 	resp := kmsg.NewPtrDescribeConfigsResponse()
 	for i := range req.Resources {
@@ -77,7 +79,13 @@ func (b *Broker) configsOf(r *kmsg.DescribeConfigsRequestResource) ([]setting, *
 
 func describeSetting(req *kmsg.DescribeConfigsRequest, s setting) kmsg.DescribeConfigsResponseResourceConfig {
 	out := kmsg.NewDescribeConfigsResponseResourceConfig()
-	out.Name, out.Value, out.ReadOnly = s.name, kmsg.StringPtr(s.value), s.readOnly
+	told := func(value string) *string {
+		if s.sensitive {
+			return nil
+		}
+		return &value
+	}
+	out.Name, out.Value, out.ReadOnly, out.IsSensitive = s.name, told(s.value), s.readOnly, s.sensitive
 	out.Source, out.ConfigType = s.source, s.kind
 	out.IsDefault = s.source == kmsg.ConfigSourceDefaultConfig
 	if req.IncludeDocumentation {
@@ -86,7 +94,7 @@ func describeSetting(req *kmsg.DescribeConfigsRequest, s setting) kmsg.DescribeC
 	if req.IncludeSynonyms {
 		for _, y := range s.synonyms {
 			o := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
-			o.Name, o.Value, o.Source = y.name, kmsg.StringPtr(y.value), y.source
+			o.Name, o.Value, o.Source = y.name, told(y.value), y.source
 			out.ConfigSynonyms = append(out.ConfigSynonyms, o)
 		}
 	}

@@ -12,7 +12,8 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 //     operation or kind of resource: INVALID_REQUEST.
 //   - A broker's settings, or (broker "") those of all: what topics go by where
 //     they have none of their own, live. What is given at the start only:
-//     INVALID_REQUEST. An unknown name is kept and means nothing, as in Kafka.
+//     INVALID_REQUEST. An unknown name is kept, means nothing, and is shown
+//     without its value, as in Kafka.
 //   - validate only: everything is checked, nothing is changed.
 func incrementalAlterConfigs(c *call, req *kmsg.IncrementalAlterConfigsRequest) (*kmsg.IncrementalAlterConfigsResponse, error) {
 	asked := make([]alteration, len(req.Resources))

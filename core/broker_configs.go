@@ -99,22 +99,57 @@ func (b *Broker) brokerListing() []setting {
 		s.value, s.source = k.brokerValue(image, b.node)
 		out = append(out, s)
 	}
+	standards := layer{configs: map[string]string{}, source: kmsg.ConfigSourceDefaultConfig}
+	for _, k := range keptBrokerSettings {
+		standards.configs[k.name] = k.standard
+	}
+	out = append(out, b.withoutEffect(slices.Insert(b.layers(image), 0, standards))...)
 	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.name, b.name) })
+	return out
+}
+
+// withoutEffect lists what the layers, the weakest first, have of settings that
+// no knob stands for: what Kafka knows as it was given, what it does not as it
+// would, without the value.
+func (b *Broker) withoutEffect(layers []layer) []setting {
+	given := map[string]*setting{}
+	for _, l := range slices.Backward(layers) {
+		for name, value := range l.configs {
+			if b.brokerKnob(name) != nil {
+				continue
+			}
+			s := given[name]
+			if s == nil {
+				s = &setting{name: name, value: value, source: l.source}
+				if k := keptBrokerSetting(name); k != nil {
+					s.kind, s.doc = k.kind, "without effect"
+				} else {
+					s.readOnly, s.sensitive = true, true
+				}
+				given[name] = s
+			}
+			s.synonyms = append(s.synonyms, synonym{name, value, l.source})
+		}
+	}
+	var out []setting
+	for _, s := range given {
+		out = append(out, *s)
+	}
 	return out
 }
 
 // allBrokersListing lists what was given to all brokers.
 func (b *Broker) allBrokersListing() []setting {
-	configs := b.view.Load().image.BrokerConfigs(meta.AllBrokers)
-	var out []setting
-	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		s := setting{name: name, value: configs[name], kind: kmsg.ConfigTypeString, source: kmsg.ConfigSourceDynamicDefaultBrokerConfig}
+	all := b.layers(b.view.Load().image)[:1]
+	out := b.withoutEffect(all)
+	for name, value := range all[0].configs {
 		if k := b.brokerKnob(name); k != nil {
-			s.value, s.doc, s.kind = k.wire(s.value), k.doc, k.kind
+			s := setting{name: name, value: k.wire(value), doc: k.doc, kind: k.kind, source: all[0].source}
+			s.synonyms = []synonym{{name, s.value, s.source}}
+			out = append(out, s)
 		}
-		s.synonyms = []synonym{{name, s.value, s.source}}
-		out = append(out, s)
 	}
+	slices.SortFunc(out, func(a, b setting) int { return strings.Compare(a.name, b.name) })
 	return out
 }
 
@@ -189,14 +224,17 @@ func (b *Broker) checkBrokerConfigs(configs map[string]string) error {
 	c := b.cfg
 	set := Knobs(&c)
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		k := b.brokerKnob(name)
-		if k == nil {
-			continue
+		k, keeps := b.brokerKnob(name), keptBrokerSetting(name)
+		if k != nil {
+			keeps = k.kept
 		}
-		if k.kept != nil {
-			if err := k.kept.valid(configs[name]); err != nil {
+		if keeps != nil {
+			if err := keeps.valid(configs[name]); err != nil {
 				return err
 			}
+			continue
+		}
+		if k == nil {
 			continue
 		}
 		if err := set.Set(name, configs[name]); err != nil {

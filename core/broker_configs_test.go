@@ -88,3 +88,37 @@ func TestBrokerConfigsRefused(t *testing.T) {
 		require.NotEmpty(t, deref(got.ErrorMessage))
 	}
 }
+
+// TestBrokerConfigsWithoutEffect: what means nothing here is checked as Kafka
+// checks it, kept and shown; an unknown setting is shown without its value.
+func TestBrokerConfigsWithoutEffect(t *testing.T) {
+	p := dial(t, start(t, onMemory(t, diskio.NewMem(), diskio.SyncPageCache)))
+	rate, secret := "leader.replication.throttled.rate", "some.password"
+	refused := setBroker(p, "1", rate, kmsg.StringPtr("-1"))
+	require.Equal(t, kerr.InvalidRequest.Code, refused.ErrorCode)
+	require.Equal(t, "Invalid value -1 for configuration "+rate+": Value must be at least 0", *refused.ErrorMessage)
+	require.Equal(t, "Invalid value x for configuration background.threads: Not a number of type INT", *setBroker(p, "", "background.threads", kmsg.StringPtr("x")).ErrorMessage)
+	require.Zero(t, setBroker(p, "", rate, kmsg.StringPtr("10")).ErrorCode)
+	require.Zero(t, setBroker(p, "1", rate, kmsg.StringPtr("20")).ErrorCode)
+	require.Zero(t, setBroker(p, "1", secret, kmsg.StringPtr("hidden")).ErrorCode)
+
+	own := describeSettingOf(p, kmsg.ConfigResourceTypeBroker, "1", rate)
+	require.Equal(t, "20", *own.Value)
+	require.Equal(t, kmsg.ConfigSourceDynamicBrokerConfig, own.Source)
+	require.Equal(t, kmsg.ConfigTypeLong, own.ConfigType)
+	require.False(t, own.ReadOnly || own.IsSensitive)
+	require.Len(t, own.ConfigSynonyms, 3)
+	require.Equal(t, "10", *own.ConfigSynonyms[1].Value)
+	require.Equal(t, kmsg.ConfigSourceDefaultConfig, own.ConfigSynonyms[2].Source)
+	all := describeSettingOf(p, kmsg.ConfigResourceTypeBroker, "", rate)
+	require.Equal(t, "10", *all.Value)
+	require.Equal(t, kmsg.ConfigSourceDynamicDefaultBrokerConfig, all.Source)
+
+	hidden := describeSettingOf(p, kmsg.ConfigResourceTypeBroker, "1", secret)
+	require.Nil(t, hidden.Value)
+	require.Nil(t, hidden.ConfigSynonyms[0].Value)
+	require.True(t, hidden.ReadOnly && hidden.IsSensitive)
+
+	require.Zero(t, setBroker(p, "1", rate, nil).ErrorCode)
+	require.Equal(t, "10", *describeSettingOf(p, kmsg.ConfigResourceTypeBroker, "1", rate).Value)
+}

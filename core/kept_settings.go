@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,14 +47,34 @@ var keptSettings = []kept{
 		"without effect: the one replica leads"},
 }
 
+// keptBrokerSettings are Kafka's broker settings that change while it runs and
+// have no effect here. Programs that move replicas give the rates, and look
+// whether they are gone afterwards.
+var keptBrokerSettings = []kept{
+	{name: "background.threads", standard: "10", kind: kmsg.ConfigTypeInt, check: atLeast(1, 32)},
+	{name: "num.io.threads", standard: "8", kind: kmsg.ConfigTypeInt, check: atLeast(1, 32)},
+	{name: "num.network.threads", standard: "3", kind: kmsg.ConfigTypeInt, check: atLeast(1, 32)},
+	{name: "num.replica.fetchers", standard: "1", kind: kmsg.ConfigTypeInt, check: atLeast(0, 32)},
+	{name: "log.cleaner.threads", standard: "1", kind: kmsg.ConfigTypeInt, check: atLeast(0, 32)},
+	{name: "leader.replication.throttled.rate", standard: "9223372036854775807", kind: kmsg.ConfigTypeLong, check: atLeast(0, 64)},
+	{name: "follower.replication.throttled.rate", standard: "9223372036854775807", kind: kmsg.ConfigTypeLong, check: atLeast(0, 64)},
+	{name: "replica.alter.log.dirs.io.max.bytes.per.second", standard: "9223372036854775807", kind: kmsg.ConfigTypeLong, check: atLeast(0, 64)},
+	{name: "max.connections.per.ip", standard: "2147483647", kind: kmsg.ConfigTypeInt, check: atLeast(0, 32)},
+	{name: "max.connection.creation.rate", standard: "2147483647", kind: kmsg.ConfigTypeInt, check: atLeast(0, 32)},
+	{name: "transaction.partition.verification.enable", standard: "true", kind: kmsg.ConfigTypeBoolean, check: boolean},
+}
+
 // formerSettings are Kafka 3's: kept where they are given, and shown only then.
 var formerSettings = map[string]bool{"message.downconversion.enable": true}
 
-func keptSetting(name string) *kept {
-	for i := range keptSettings {
-		if keptSettings[i].name == name {
-			return &keptSettings[i]
-		}
+func keptSetting(name string) *kept { return keptIn(keptSettings, name) }
+
+// keptBrokerSetting is nil for what Kafka has no such setting of either.
+func keptBrokerSetting(name string) *kept { return keptIn(keptBrokerSettings, name) }
+
+func keptIn(all []kept, name string) *kept {
+	if i := slices.IndexFunc(all, func(k kept) bool { return k.name == name }); i >= 0 {
+		return &all[i]
 	}
 	return nil
 }
@@ -84,7 +105,7 @@ func atLeast(least int64, bits int) func(string) error {
 		n, err := strconv.ParseInt(value, 10, bits)
 		switch {
 		case err != nil:
-			return kafkaSays("Not a number of %d bits", bits)
+			return kafkaSays("Not a number of type %s", map[int]string{32: "INT", 64: "LONG"}[bits])
 		case n < least:
 			return kafkaSays("Value must be at least %d", least)
 		}

@@ -105,6 +105,7 @@ type setting struct {
 	kind             kmsg.ConfigType
 	source           kmsg.ConfigSource
 	readOnly         bool
+	sensitive        bool // the value is not told
 	synonyms         []synonym
 }
 
