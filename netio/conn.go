@@ -166,7 +166,7 @@ func (c *Conn) notify(bit uint32) {
 // for its end.
 func (c *Conn) begin() {
 	c.due.Or(held)
-	c.in.left = turnBytes
+	c.in.left, c.out.left = turnBytes, sendBytes
 }
 
 // turn does what is due. It reports that the connection must be closed, which
@@ -220,7 +220,7 @@ func (c *Conn) finish() (closing bool) {
 		if c.cause.Load() != nil {
 			return true
 		}
-		if c.paused&pauseTurn != 0 {
+		if c.paused&pauseTurn != 0 || c.out.more() {
 			c.flushStats()
 			c.link.schedule() // held stays: the next turn is on its way
 			return false
@@ -336,6 +336,7 @@ func (c *Conn) gone() {
 		panic("BUG: connection closed twice")
 	}
 	s := c.srv
+	c.out.left = lastBytes
 	why := c.cause.Load()
 	if why == nil {
 		why = &cause{ClosedBySystem, errors.New("the engine closed it")}

@@ -36,6 +36,7 @@ type goLink struct {
 	// found.
 	receiving func(fd uintptr) (done bool)
 	closing   bool
+	attending func() // attend, once for all: a go statement with arguments allocates
 
 	mu      sync.Mutex // holding it is being on the connection's loop
 	resumed *sync.Cond // c.paused became 0, or c closed
@@ -61,6 +62,7 @@ func (e *goEngine) open(c *Conn, nc *net.TCPConn) error {
 		drained, l.closing = l.receive()
 		return !drained
 	}
+	l.attending = l.attend
 	c.link = l
 	// Only close below closes nc, and only once c.closed is set under mu: the
 	// descriptor stays ours for as long as a turn may use it.
@@ -77,7 +79,7 @@ func (e *goEngine) stop() { e.readers.Wait() }
 
 func (l *goLink) schedule() {
 	l.c.srv.stats.Turns.Add(1)
-	go l.attend()
+	go l.attending()
 }
 
 // attend is a turn that others asked for.

@@ -27,8 +27,8 @@ const (
 
 	// requestCost is what a request counts of its turn beside its own bytes and
 	// those of an answer that is there at once: 256 KiB, read in one go, may be
-	// ten thousand requests.
-	requestCost = 4 << 10
+	// ten thousand requests. A turn of the smallest is 65 of them.
+	requestCost = 16 << 10
 
 	// trusted is the longest length for which memory is set aside on the
 	// peer's word. For a longer one the buffer grows with what has arrived: to

@@ -15,10 +15,13 @@ const (
 	// before it has copied or the socket is full.
 	sendfileBytes = 1 << 20
 
-	// sendBytes bounds what one connection is sent before the others have their
-	// turn. To go on costs a round through the poller, which at 1 MiB took up to
-	// half of the rate of large answers.
-	sendBytes = 4 << 20
+	// sendBytes bounds what one connection is sent before the others on its loop
+	// have their turn.
+	sendBytes = 1 << 20
+
+	// lastBytes bounds what is sent of the replies that are ready when a
+	// connection is closed.
+	lastBytes = 4 << 20
 
 	// copyBytes is the chunk in which a part that cannot be sent as a file is
 	// read and written. Larger chunks fall out of the core's cache between the
@@ -37,6 +40,7 @@ type outlet struct {
 	head, tail *Frame // in request order
 	slots      int    // their number
 	armed      bool   // the socket is full: link.arm notes when it no longer is
+	left       int    // of this turn
 
 	// chunk holds bytes of the copied part that is insert chunkIns of
 	// chunkFrame, from chunkOff on.
@@ -115,17 +119,17 @@ func (p *plan) reset() {
 	p.n, p.bytes, p.nsm, p.open = 0, 0, 0, false
 }
 
-// pump sends what is ready, in order, until the socket is full or the turn is
-// used up; then it arms. A part is released when its last byte has been given
-// to the kernel.
+// pump sends what is ready, in order, until the socket is full, and then it arms,
+// or until the turn is used up (see more). A part is released when its last byte
+// has been given to the kernel.
 func (c *Conn) pump() {
 	o := &c.out
-	if o.armed || o.head == nil || !o.head.answered() || c.closed {
+	if o.armed || o.left <= 0 || o.head == nil || !o.head.answered() || c.closed {
 		return
 	}
 	p := plans.Get().(*plan)
 	defer plans.Put(p)
-	for left := sendBytes; ; {
+	for o.left > 0 {
 		p.reset()
 		next, err := c.fill(p)
 		var n int
@@ -146,12 +150,17 @@ func (c *Conn) pump() {
 		switch err {
 		case nil:
 			c.advance(int64(n))
-			if left -= n; left > 0 {
-				continue
-			}
+			o.left -= n
 		case unix.EINTR:
-			continue
 		case unix.EAGAIN:
+			if o.head == nil || !o.head.answered() {
+				return
+			}
+			o.armed = true
+			if err := c.link.arm(); err != nil {
+				c.shut(ClosedBySystem, fmt.Errorf("waiting for the socket: %w", err))
+			}
+			return
 		default:
 			var short *shortError
 			if errors.As(err, &short) {
@@ -161,18 +170,13 @@ func (c *Conn) pump() {
 			}
 			return
 		}
-		if o.head == nil || !o.head.answered() {
-			return
-		}
-		// The socket is full, or others must have their turn: in both cases go
-		// on when the poller says so. (A task of our own would run before the
-		// loop looks at its sockets again.)
-		o.armed = true
-		if err := c.link.arm(); err != nil {
-			c.shut(ClosedBySystem, fmt.Errorf("waiting for the socket: %w", err))
-		}
-		return
 	}
+}
+
+// more says that the turn ended with something to send, for which the socket had
+// room.
+func (o *outlet) more() bool {
+	return o.left <= 0 && !o.armed && o.head != nil && o.head.answered()
 }
 
 // fill collects memory from the cursor of the head on, over as many answered
