@@ -17,7 +17,7 @@ const (
 
 	// sendBytes bounds what one connection is sent before the others on its loop
 	// have their turn.
-	sendBytes = 1 << 20
+	sendBytes = 2 << 20
 
 	// lastBytes bounds what is sent of the replies that are ready when a
 	// connection is closed.
