@@ -107,6 +107,9 @@ func (a alteration) malformed() *fault {
 }
 
 func (b *Broker) alterTopic(image *meta.Image, a alteration) (meta.Record, *fault) {
+	if a.replace && a.name == "" {
+		return nil, faultf(kerr.InvalidRequest, "The settings of all topics at once cannot be replaced: name one.")
+	}
 	if f := topicNameFault(a.name); f != "" {
 		return nil, faultf(kerr.InvalidTopicException, "%s", f)
 	}

@@ -66,15 +66,14 @@ func (b *Broker) checkGrowth(topic *meta.Topic, asked *kmsg.CreatePartitionsRequ
 	if topic == nil {
 		return &fault{code: kerr.UnknownTopicOrPartition.Code}
 	}
-	if internalTopic(topic.Name) {
-		return faultf(kerr.InvalidTopicException, "The number of partitions of %s says what is kept where, and cannot change.", topic.Name)
-	}
 	have := len(topic.Partitions)
 	switch n := int(asked.Count); {
 	case n == have:
 		return faultf(kerr.InvalidPartitions, "Topic already has %d partition(s).", have)
 	case n < have:
 		return faultf(kerr.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", topic.Name, have, n)
+	case internalTopic(topic.Name):
+		return faultf(kerr.InvalidTopicException, "The number of partitions of %s says what is kept where, and cannot change.", topic.Name)
 	case n-have > MaxPartitions:
 		return faultf(kerr.PolicyViolation, tooManyPartitions)
 	}

@@ -19,7 +19,9 @@ func describeProducers(c *call, req *kmsg.DescribeProducersRequest) (*kmsg.Descr
 			o.Partition = index
 			if topic == nil || topic.partition(index) == nil {
 				o.ErrorCode = kerr.UnknownTopicOrPartition.Code
-				if topic == nil {
+				if f := topicNameFault(t.Topic); f != "" {
+					o.ErrorCode, o.ErrorMessage = kerr.InvalidTopicException.Code, &f
+				} else if topic == nil {
 					o.ErrorMessage = kmsg.StringPtr(kerr.UnknownTopicOrPartition.Description)
 				}
 				out.Partitions = append(out.Partitions, o)

@@ -42,6 +42,10 @@ func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) 
 	left := maxDescribedPartitions
 	left = max(min(left, int(req.ResponsePartitionLimit)), 1)
 	for _, name := range names {
+		if left == 0 {
+			resp.NextCursor = nextPage(name, 0)
+			break
+		}
 		t := view.byName[name]
 		if t == nil {
 			resp.Topics = append(resp.Topics, undescribed(name))
@@ -50,10 +54,6 @@ func describeTopicPartitions(c *call, req *kmsg.DescribeTopicPartitionsRequest) 
 		first := 0
 		if req.Cursor != nil && name == req.Cursor.Topic {
 			first = min(max(int(req.Cursor.Partition), 0), len(t.partitions))
-		}
-		if left == 0 {
-			resp.NextCursor = nextPage(name, first)
-			break
 		}
 		last := min(len(t.partitions), first+left)
 		resp.Topics = append(resp.Topics, describePartitions(t, first, last))

@@ -9,9 +9,10 @@ import (
 // whether records that it has read were cut.
 //
 //   - The epoch of now ends at the log's end; an older one where the next begins.
-//     An epoch unknown here, being newer than now or older than what the log
-//     still holds, is answered with epoch and offset -1.
-//   - The current leader epoch is checked as in Fetch. v3 adds the replica id,
+//     An epoch newer than now is answered with epoch and offset -1; one older
+//     than what the log still holds with itself and where the first known begins.
+//   - The current leader epoch is checked as in Fetch, but for epochs below -1:
+//     Fetch takes them for none, and this and ListOffsets for one that was. v3 adds the replica id,
 //     v4 is flexible.
 func offsetForLeaderEpoch(c *call, req *kmsg.OffsetForLeaderEpochRequest) (*kmsg.OffsetForLeaderEpochResponse, error) {
 	resp := kmsg.NewPtrOffsetForLeaderEpochResponse()

@@ -386,7 +386,7 @@ func (l *fetchList) dropAll() {
 // nothing yet, or Kafka's error code. first says that nothing came before it in
 // the answer, so that a batch larger than every limit still moves.
 func (p *partition) read(part *fetchPart, left int64, first bool) (*diskio.Span, int16) {
-	if code := p.check(part.asked.LeaderEpoch); code != 0 {
+	if code := p.check(max(part.asked.LeaderEpoch, unknownLeaderEpoch)); code != 0 {
 		return nil, code
 	}
 	high, end, start := p.visible.Load(), p.log.End(), p.log.Start()

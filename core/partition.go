@@ -84,7 +84,8 @@ type ack struct {
 func (p *partition) offline() bool { return p.state.Load() == offline }
 
 // check says whether this partition can serve a client that takes its leader
-// epoch to be epoch (-1: does not say); 0: yes, otherwise Kafka's error code.
+// epoch to be epoch (-1: does not say; what lies below is an epoch that was); 0:
+// yes, otherwise Kafka's error code.
 func (p *partition) check(epoch int32) int16 {
 	switch p.state.Load() {
 	case offline:
@@ -93,7 +94,7 @@ func (p *partition) check(epoch int32) int16 {
 		return kerr.UnknownTopicOrPartition.Code
 	}
 	switch {
-	case epoch < 0 || epoch == p.epoch:
+	case epoch == unknownLeaderEpoch || epoch == p.epoch:
 		return 0
 	case epoch < p.epoch:
 		return kerr.FencedLeaderEpoch.Code

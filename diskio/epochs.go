@@ -161,13 +161,13 @@ func (e *Epochs) All() []Epoch {
 // EndFor answers OffsetForLeaderEpoch: the largest known epoch at or below the
 // one asked for, and the offset at which the next one began; logEnd for the
 // latest. Both are -1 where nothing is known of it: the epoch is newer than all,
-// or there is none at all. For an epoch older than all, the answer is that
+// or -1, or there is none at all. For an epoch older than all, the answer is that
 // epoch itself and the first known start.
 func (e *Epochs) EndFor(epoch int32, logEnd int64) (int32, int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := len(e.entries)
-	if epoch < 0 || n == 0 || epoch > e.entries[n-1].Epoch {
+	if epoch == -1 || n == 0 || epoch > e.entries[n-1].Epoch {
 		return -1, -1
 	}
 	if epoch == e.entries[n-1].Epoch {

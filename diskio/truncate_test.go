@@ -292,7 +292,7 @@ func TestEpochs(t *testing.T) {
 	for _, c := range []struct {
 		ask, epoch int32
 		end        int64
-	}{{0, 0, 20}, {1, 0, 20}, {2, 2, 30}, {4, 2, 30}, {6, 6, 40}, {7, -1, -1}, {-1, -1, -1}} {
+	}{{0, 0, 20}, {1, 0, 20}, {2, 2, 30}, {4, 2, 30}, {6, 6, 40}, {7, -1, -1}, {-1, -1, -1}, {-2, -2, 0}} {
 		epoch, end := l.Epochs().EndFor(c.ask, l.End())
 		require.Equal(t, c.epoch, epoch, c)
 		require.Equal(t, c.end, end, c)

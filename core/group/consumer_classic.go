@@ -24,13 +24,17 @@ func (s *shard) joinConsumer(req *Request, body *kmsg.JoinGroupRequest, g *group
 		s.refuseJoin(req, "", kerr.GroupMaxSizeReached)
 		return
 	}
-	var sub kmsg.ConsumerMemberMetadata
-	if !c.accepts(body) || sub.ReadFrom(body.Protocols[0].Metadata) != nil || slices.ContainsFunc(sub.Topics, func(t string) bool { return !fits(t) }) {
-		s.refuseJoin(req, body.MemberID, kerr.InconsistentGroupProtocol)
+	if !c.accepts(body) {
+		s.refuseJoin(req, "", kerr.InconsistentGroupProtocol)
 		return
 	}
 	if body.MemberID == "" && body.InstanceID == nil && body.Version >= 4 {
 		s.refuseJoin(req, id, kerr.MemberIDRequired)
+		return
+	}
+	var sub kmsg.ConsumerMemberMetadata
+	if sub.ReadFrom(body.Protocols[0].Metadata) != nil || slices.ContainsFunc(sub.Topics, func(t string) bool { return !fits(t) }) {
+		s.refuseJoin(req, body.MemberID, kerr.InconsistentGroupProtocol)
 		return
 	}
 	m, err := c.classicMember(id, body)
@@ -222,7 +226,7 @@ func (s *shard) leaveConsumers(c *consumerGroup, leaving []kmsg.LeaveGroupReques
 		if err == nil {
 			gone = append(gone, m)
 		}
-		out = append(out, kmsg.LeaveGroupResponseMember{MemberID: id, InstanceID: l.InstanceID, ErrorCode: codeOf(err)})
+		out = append(out, kmsg.LeaveGroupResponseMember{MemberID: l.MemberID, InstanceID: l.InstanceID, ErrorCode: codeOf(err)})
 	}
 	if len(gone) > 0 {
 		s.fenceAll(c, gone)
