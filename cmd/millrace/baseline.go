@@ -13,6 +13,7 @@ import (
 
 func baselineCmd() *cobra.Command {
 	var dir string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "baseline",
 		Short: "One reviewed run of each scenario, to hold later ones against",
@@ -41,6 +42,18 @@ differs is for compare or bench-compare to settle.`,
 				return nil
 			}}
 	}
+	check := each("check", "Hold runs against the baselines of their scenarios", func(w io.Writer, r *results.Run) error {
+		a, err := results.HoldAgainst(dir, r)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			return writeJSON(w, a)
+		}
+		writeAgainst(w, a)
+		return nil
+	})
+	check.Flags().BoolVar(&asJSON, "json", false, "one JSON object a run")
 	cmd.AddCommand(
 		each("keep", "Make runs the baselines of their scenarios", func(w io.Writer, r *results.Run) error {
 			place, err := results.KeepBaseline(dir, r)
@@ -49,13 +62,7 @@ differs is for compare or bench-compare to settle.`,
 			}
 			return err
 		}),
-		each("check", "Hold runs against the baselines of their scenarios", func(w io.Writer, r *results.Run) error {
-			a, err := results.HoldAgainst(dir, r)
-			if err == nil {
-				writeAgainst(w, a)
-			}
-			return err
-		}))
+		check)
 	return cmd
 }
 

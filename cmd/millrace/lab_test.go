@@ -226,6 +226,12 @@ func TestBaselineCommand(t *testing.T) {
 	require.Zero(t, code)
 	require.Contains(t, stdout, "0.90")
 	require.NotContains(t, stdout, "unlike")
+	code, stdout, _ = millrace("baseline", "check", "--json", "--dir", kept, good)
+	require.Zero(t, code)
+	var against results.Against
+	require.NoError(t, json.Unmarshal([]byte(stdout), &against))
+	require.Equal(t, filepath.Join(kept, "x"), against.Baseline)
+	require.NotEmpty(t, against.Figures)
 	_, stdout, _ = baseline("check", keptRun(t, dir, 900, func(r *results.Run) {
 		r.Env.CPUModel, r.Verdict.Outcome, r.Verdict.Reason = "another", results.Invalid, "the generator was the limit"
 	}))

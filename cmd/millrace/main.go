@@ -112,6 +112,7 @@ func newRoot(stdout, stderr io.Writer) (root *cobra.Command, began *bool) {
 		topicCmd(), groupCmd(), configCmd(),
 	)
 	explainArgs(root)
+	root.SetFlagErrorFunc(explainFlag)
 	return root, began
 }
 

@@ -32,6 +32,13 @@ func TestBadUsageExitsWithTwoAndSaysWhat(t *testing.T) {
 	}{
 		{[]string{"frobnicate"}, `unknown command "frobnicate"`},
 		{[]string{"serve", "--nope"}, "unknown flag: --nope"},
+		{[]string{"serve", "--lisen", ":0"}, `unknown flag: --lisen (did you mean "--listen"?)`},
+		{[]string{"serve", "--broker", "x"}, "unknown flag: --broker: the address is given by --listen HOST:PORT"},
+		{[]string{"topic", "list", "--brokers", "x"}, "unknown flag: --brokers: the broker is named by --bootstrap HOST:PORT"},
+		{[]string{"topic", "list", "-b", "x"}, "unknown shorthand flag: 'b' in -b: the broker is named by --bootstrap"},
+		{[]string{"group", "--bootstrap-server=x", "list"}, "unknown flag: --bootstrap-server: the broker is named by --bootstrap"},
+		{[]string{"run", "quickstart", "--bootstrap-server", "x"}, "a running broker is named by --target external:HOST:PORT"},
+		{[]string{"dash", "-b", "x"}, "the broker is named by --broker HOST:PORT"},
 		{[]string{"serve", "extra"}, `unknown command "extra"`},
 		{[]string{"serve", "--set", "num.partition=3"}, `unknown knob "num.partition" (did you mean "num.partitions"?)`},
 		{[]string{"serve", "--set", "num.partitions"}, "write NAME=VALUE"},

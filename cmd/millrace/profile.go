@@ -68,6 +68,10 @@ RUN in place of SCENARIO shows a run that was profiled before.`,
 				code = harness.ExitCode(run, err)
 			} else if err != nil {
 				return err
+			} else if t.json {
+				if err := printRun(w, run, true); err != nil {
+					return err
+				}
 			}
 			if !t.json {
 				if err := harness.ProfileSummary(w, run, top); err != nil {
