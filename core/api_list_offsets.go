@@ -34,10 +34,11 @@ const (
 //     is what -1 gives.
 //   - v4 checks and tells leader epochs. A special timestamp that is newer than
 //     the version is UNSUPPORTED_VERSION. v10's timeout is for remote storage.
-//   - A partition named twice: INVALID_REQUEST for both.
+//   - A partition named twice: INVALID_REQUEST, once.
 func listOffsets(c *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsResponse, error) {
 	resp := kmsg.NewPtrListOffsetsResponse()
 	view := c.view.Load()
+	const told = -1
 	times := map[place]int{}
 	for i := range req.Topics {
 		for _, p := range req.Topics[i].Partitions {
@@ -51,12 +52,17 @@ func listOffsets(c *call, req *kmsg.ListOffsetsRequest) (*kmsg.ListOffsetsRespon
 		topic := view.byName[asked.Topic]
 		for j := range asked.Partitions {
 			p := &asked.Partitions[j]
+			at := place{asked.Topic, p.Partition}
+			if times[at] == told {
+				continue
+			}
 			o := kmsg.NewListOffsetsResponseTopicPartition()
 			o.Partition = p.Partition
 			o.Timestamp, o.Offset, o.LeaderEpoch = unknownTimestamp, unknownOffset, unknownLeaderEpoch
 			switch {
-			case times[place{asked.Topic, p.Partition}] > 1:
+			case times[at] > 1:
 				o.ErrorCode = kerr.InvalidRequest.Code
+				times[at] = told
 			case topic == nil || topic.partition(p.Partition) == nil:
 				o.ErrorCode = kerr.UnknownTopicOrPartition.Code
 			default:

@@ -30,7 +30,6 @@ var differences = []difference{
 	{"fetch", "a last epoch to come", "", "only followers name the last fetched epoch"},
 	{"fetch", "as an unknown replica", "", "there are no followers; a replica id is not looked at"},
 	{"fetch", "a partition twice", "", "both are answered; Kafka answers the last"},
-	{"fetch", "offsets: a partition twice", "", "both are answered, the second with INVALID_REQUEST"},
 	{"produce", "no partitions", "", "a topic without partitions is answered as such"},
 	{"produce", "says it has the broker's clock, which the topic does not", "", "refused here; Kafka takes it and clears the flag"},
 	{"produce", "idempotent: no epoch", "", "a producer id without an epoch is refused"},
