@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -48,10 +49,16 @@ type kgoProducer struct {
 	rng     *rand.Rand
 	stream  *sequence
 	shard   *shard
-	batched []*slot
+	batched []*slot // a part of ready
+	ready   []*slot // free, in the order in which they are used
+	spare   []*slot // empty, to be swapped for free
+	slots   int     // that were ever made
 
 	// Owned by kgo's goroutine that calls promises.
 	acks *shard
+	told glance // guarded by acks
+
+	answers atomic.Int64 // that were read from any broker, see OnBrokerRead
 
 	mu   sync.Mutex
 	free []*slot // guarded by mu, as are txn.written and txn.failed
@@ -71,6 +78,9 @@ type slot struct {
 	seq            int64
 	intended, sent int64
 }
+
+// kgoBuffered is franz-go's own default for the records it holds.
+const kgoBuffered = 50_000
 
 // kgoBatch is how many records are stamped before they are sent: enough to
 // spread the cost of locks, few enough to be handed over within 0.1 ms.
@@ -111,9 +121,9 @@ func (kgoClient) producer(ctx context.Context, r *run, index int) (producer, err
 	if s.Transaction.Records > 0 {
 		opts = append(opts, kgo.TransactionalID(r.transactionalID(index)), kgo.TransactionTimeout(transactionTime))
 	}
-	p.opts = opts
+	p.opts = append(opts, kgo.WithHooks(p))
 	var err error
-	if p.cl, err = kgo.NewClient(opts...); err != nil {
+	if p.cl, err = kgo.NewClient(p.opts...); err != nil {
 		return nil, fmt.Errorf("load: producer %d: %w", index, err)
 	}
 	// The first record should not pay for connecting.
@@ -144,37 +154,8 @@ func (p *kgoProducer) send(ctx context.Context, e events) (handed, blocked int64
 			p.fill(s, e.phase, e.intended(e.from+int64(i), 0))
 		}
 	}
-	var lag, block [kgoBatch]int64
-	var late, size int64
-	now := p.r.now()
-	for i, s := range p.batched {
-		if ctx.Err() != nil || e.pace == nil && now >= e.until {
-			p.giveBack(p.batched[i:], e.pace != nil)
-			break
-		}
-		if e.pace == nil {
-			p.fill(s, e.phase, now)
-		}
-		lag[i] = now - s.intended
-		if lag[i]-e.excused-blocked > lateBound {
-			late++
-		}
-		s.sent = now
-		size += int64(len(s.rec.Key) + len(s.rec.Value))
-		p.cl.Produce(s, &s.rec, p.promise)
-		now = p.r.now()
-		block[i] = now - s.sent
-		blocked += block[i]
-		handed++
-	}
-	p.shard.Lock()
-	for i := range handed {
-		p.shard.recordLocked(e.phase, ScheduleLag, lag[i], 1)
-		p.shard.recordLocked(e.phase, SendBlock, block[i], 1)
-	}
-	p.shard.tally.sent.add(Count{handed, size})
-	p.shard.tally.late += late
-	p.shard.Unlock()
+	handed, waited := p.hand(ctx, e, blocked)
+	blocked += waited
 	if most := p.r.spec.Producers.Transaction.Records; most > 0 {
 		if p.txn.records += int(handed); p.txn.records >= most {
 			began := p.r.now()
@@ -185,19 +166,104 @@ func (p *kgoProducer) send(ctx context.Context, e events) (handed, blocked int64
 	return handed, blocked
 }
 
-// take makes p.batched n free slots. There are never many more than kgo buffers
-// and one batch.
-func (p *kgoProducer) take(n int) {
-	p.mu.Lock()
-	k := len(p.free) - min(n, len(p.free))
-	p.batched = append(p.batched[:0], p.free[k:]...)
-	p.free = p.free[:k]
-	p.mu.Unlock()
-	for len(p.batched) < n {
-		s := &slot{Context: p.r.hard}
-		s.header = append(p.stream.headers(), kgo.RecordHeader{Key: stampKey, Value: s.stamp[:]})
-		p.batched = append(p.batched, s)
+// glancing is how many records share a look at the clock.
+const glancing = 8
+
+// hand gives kgo the records of p.batched, of which e are the events. It looks at
+// the clock around each call that may block, which is where kgo's buffer may
+// become full, and otherwise around glancing of them. These are late by the look
+// after them and sent at the one before: both values err upwards, by what the
+// calls take (some µs). Their time in kgo is shared out evenly.
+func (p *kgoProducer) hand(ctx context.Context, e events, before int64) (handed, blocked int64) {
+	group := glancing
+	if p.slots-len(p.ready) > p.room() {
+		group = 1
 	}
+	var lag, block [kgoBatch]int64
+	var late, size int64
+	now := p.r.now()
+	for len(p.batched) > int(handed) {
+		if ctx.Err() != nil || e.pace == nil && now >= e.until {
+			p.giveBack(p.batched[handed:], e.pace != nil)
+			break
+		}
+		few := p.batched[handed:min(int(handed)+group, len(p.batched))]
+		sent := now
+		for _, s := range few {
+			if e.pace == nil {
+				p.fill(s, e.phase, sent)
+			}
+			s.sent = sent
+			size += int64(len(s.rec.Key) + len(s.rec.Value))
+			lag[handed] = s.intended // for now: the slot is another's once it is sent
+			p.cl.Produce(s, &s.rec, p.promise)
+			handed++
+		}
+		now = p.r.now()
+		n, at := int64(len(few)), now
+		if n == 1 || e.pace == nil {
+			at = sent
+		}
+		for i := handed - n; i < handed; i++ {
+			if sent-lag[i]-e.excused-before-blocked > lateBound {
+				late++
+			}
+			lag[i] = at - lag[i]
+			block[i] = (now - sent) / n
+		}
+		blocked += now - sent
+	}
+	p.shard.Lock()
+	for i := range handed {
+		p.shard.recordLocked(e.phase, ScheduleLag, lag[i], 1)
+		p.shard.recordLocked(e.phase, SendBlock, block[i], 1)
+	}
+	p.shard.tally.sent.add(Count{handed, size})
+	p.shard.tally.late += late
+	p.shard.Unlock()
+	return handed, blocked
+}
+
+// room is how many records kgo surely takes without blocking. A slot is free a
+// moment before kgo counts its record out.
+func (p *kgoProducer) room() int {
+	most := p.r.spec.Producers.MaxBuffered
+	if most == 0 {
+		most = kgoBuffered
+	}
+	return most - 1
+}
+
+// take makes p.batched n free slots. Slots are used in the order in which they
+// came free, which is that of memory within a batch. Taking the last one freed
+// first would mix them more with each round through kgo's buffer.
+func (p *kgoProducer) take(n int) {
+	if len(p.ready) < n {
+		rest := append(p.spare[:0], p.ready...)
+		p.mu.Lock()
+		rest = append(rest, p.free...)
+		p.free = p.free[:0]
+		p.mu.Unlock()
+		p.spare, p.ready = rest[:0], rest
+	}
+	if short := n - len(p.ready); short > 0 {
+		p.ready = append(p.ready, p.newSlots()...)
+	}
+	p.batched, p.ready = p.ready[:n:n], p.ready[n:]
+}
+
+// newSlots makes as many as one hand-over needs at the most, next to each other.
+func (p *kgoProducer) newSlots() []*slot {
+	all := make([]slot, kgoBatch)
+	list := make([]*slot, kgoBatch)
+	for i := range all {
+		s := &all[i]
+		s.Context = p.r.hard
+		s.header = append(p.stream.headers(), kgo.RecordHeader{Key: stampKey, Value: s.stamp[:]})
+		list[i] = s
+	}
+	p.slots += kgoBatch
+	return list
 }
 
 // giveBack returns slots that were not sent and, where they were filled, their
@@ -228,7 +294,6 @@ func (p *kgoProducer) fill(s *slot, phase int, intended int64) {
 // done is the promise of every record.
 func (p *kgoProducer) done(rec *kgo.Record, err error) {
 	s := rec.Context.(*slot)
-	now := p.r.now()
 	if p.r.spec.Producers.Transaction.Records > 0 && err == nil { // end books it
 		p.mu.Lock()
 		p.txn.written = append(p.txn.written, s)
@@ -237,6 +302,7 @@ func (p *kgoProducer) done(rec *kgo.Record, err error) {
 	}
 	p.acks.Lock()
 	if err == nil {
+		now := p.toldAtLocked()
 		p.acks.recordLocked(s.phase, Ack, now-s.intended, 1)
 		p.acks.recordLocked(s.phase, Service, now-s.sent, 1)
 		p.acks.tally.acked.add(Count{1, int64(len(rec.Key) + len(rec.Value))})
@@ -257,6 +323,34 @@ func (p *kgoProducer) done(rec *kgo.Record, err error) {
 	}
 	p.free = append(p.free, s)
 	p.mu.Unlock()
+}
+
+// glance is a look at the clock that promises share.
+type glance struct {
+	at     int64
+	answer int64 // what answers said before it
+	left   int   // how many more may share it
+}
+
+// toldAtLocked is the time at which a promise was called: a look at the clock that
+// up to glancing promises share, as long as no other answer has come in. It is
+// never before the record's own answer was read. It is before the promise by what
+// the ones between take: about 1 µs, and longer where the thread loses its CPU.
+func (p *kgoProducer) toldAtLocked() int64 {
+	g := &p.told
+	answer := p.answers.Load()
+	if g.left == 0 || g.answer != answer || !p.r.ledger.acks {
+		*g = glance{p.r.now(), answer, glancing}
+	}
+	g.left--
+	return g.at
+}
+
+var _ kgo.HookBrokerRead = (*kgoProducer)(nil)
+
+// OnBrokerRead is called by kgo before the promises of what it read are.
+func (p *kgoProducer) OnBrokerRead(kgo.BrokerMetadata, int16, int, time.Duration, time.Duration, error) {
+	p.answers.Add(1)
 }
 
 func (p *kgoProducer) cut() { p.socks.cut(false) }

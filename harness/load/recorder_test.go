@@ -6,10 +6,12 @@ import (
 	"sort"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // near says that a histogram's answer is as close to the truth as promised.
@@ -216,11 +218,17 @@ func BenchmarkRecord(b *testing.B) {
 		start := time.Now()
 		now := func() int64 { return int64(time.Since(start)) }
 		b.ReportAllocs()
+		// A paced producer with room in kgo's buffer; see kgoProducer.hand.
+		p := kgoProducer{r: &run{start: start, ledger: &ledger{acks: true}}}
+		var sent, block int64
 		at := now()
 		for i := int64(0); i < int64(b.N); i++ {
-			sent := at
-			at = now()
+			if i%glancing == 0 {
+				sent, at = at, now()
+				block = (at - sent) / glancing
+			}
 			if i%kgoBatch == 0 { // hand-overs are recorded together, and so is what a poll returns
+				p.answers.Add(1)
 				send.Lock()
 				send.tally.sent.Records += kgoBatch
 				send.Unlock()
@@ -229,9 +237,9 @@ func BenchmarkRecord(b *testing.B) {
 				seen.Unlock()
 			}
 			send.recordLocked(0, ScheduleLag, at-sent, 1)
-			send.recordLocked(0, SendBlock, at-sent, 1)
-			done := now()
+			send.recordLocked(0, SendBlock, block, 1)
 			ack.Lock()
+			done := p.toldAtLocked()
 			ack.recordLocked(0, Ack, done-sent, 1)
 			ack.recordLocked(0, Service, done-at, 1)
 			ack.Unlock()
@@ -245,5 +253,26 @@ func BenchmarkRecord(b *testing.B) {
 			sum += time.Since(from)
 		}
 		_ = sum
+	})
+}
+
+// TestPromisesShareALook: promises of one answer, and a few at a time, share a
+// look at the clock; none has one from before its own answer.
+func TestPromisesShareALook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := kgoProducer{r: &run{start: time.Now(), ledger: &ledger{acks: true}}}
+		tell := func() int64 { time.Sleep(time.Microsecond); return p.toldAtLocked() }
+		first := tell()
+		for range glancing - 1 {
+			require.Equal(t, first, tell())
+		}
+		second := tell()
+		require.Equal(t, first+glancing*int64(time.Microsecond), second)
+		require.Equal(t, second, tell())
+		time.Sleep(time.Second)
+		p.OnBrokerRead(kgo.BrokerMetadata{}, 0, 0, 0, 0, nil)
+		require.Greater(t, tell(), second+int64(time.Second))
+		p.r.ledger.acks = false // nothing is read: each looks for itself
+		require.NotEqual(t, tell(), tell())
 	})
 }
