@@ -111,7 +111,7 @@ func (tr *trial) remarks(res *load.Result, spec load.Spec) {
 	if spec.Consumers.Groups > 0 && !res.Drained {
 		tr.note("not every group saw every record before the drain ended")
 	}
-	if fs := tr.run.Env.FileSystem.Type; fs == "tmpfs" && t.Target.PID > 0 {
+	if fs := tr.run.Env.FileSystem.Type; fs == "tmpfs" && t.Target.PID > 0 && t.Target.Kind != "external" {
 		tr.note("the data lay on tmpfs: nothing reached a disk")
 	}
 	var out int64

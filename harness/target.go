@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"millrace/internal/knob"
@@ -62,7 +63,7 @@ func newTarget(o *RunOptions) (target, error) {
 		return &inprocess{dataParent: o.DataDir, knobs: o.Scenario.brokerKnobs()}, nil
 	case kind == "sink":
 		if o.Scenario.Consumers.Groups > 0 {
-			return nil, fault("it keeps nothing that consumers could read (write consumers: {groups: 0})")
+			return nil, fault("it keeps nothing that consumers could read (write consumers: {groups: 0}, or --set consumers.groups=0)")
 		}
 		return newSink(o.Binary, o.Scenario, cpus), nil
 	case kind == "external":
@@ -88,6 +89,11 @@ func dataDir(parent string) (string, error) {
 
 // ping asks for ApiVersions: the address answers, and as a Kafka broker.
 func ping(ctx context.Context, addr string) error {
+	return ask(ctx, addr, func(cl *kgo.Client) error { return cl.Ping(ctx) })
+}
+
+// ask puts a question to the broker at addr, once.
+func ask(ctx context.Context, addr string, question func(*kgo.Client) error) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
@@ -99,11 +105,17 @@ func ping(ctx context.Context, addr string) error {
 		return err
 	}
 	defer cl.Close()
-	return cl.Ping(ctx)
+	return question(cl)
 }
 
 // external is a broker that somebody else runs.
-type external struct{ addr string }
+type external struct {
+	addr string
+	// pid and name are of its process, where that is on this machine and the only
+	// broker of its cluster, so that its costs are the target's; 0: it is not.
+	pid  int
+	name string
+}
 
 func (e *external) start(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -112,6 +124,7 @@ func (e *external) start(ctx context.Context) error {
 	var op *net.OpError
 	switch {
 	case err == nil:
+		e.look(ctx)
 		return nil
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("nothing answers at %s (%v): start the broker, or correct external:HOST:PORT", e.addr, op.Err)
@@ -122,8 +135,28 @@ func (e *external) start(ctx context.Context) error {
 }
 
 func (e *external) info() results.TargetInfo {
-	return results.TargetInfo{Kind: "external", Address: e.addr}
+	return results.TargetInfo{Kind: "external", Address: e.addr, PID: e.pid}
 }
+
+// look finds the broker's process.
+func (e *external) look(ctx context.Context) {
+	at, here := localAddr(e.addr)
+	if !here {
+		return
+	}
+	brokers := 0
+	if err := ask(ctx, e.addr, func(cl *kgo.Client) error {
+		list, err := kadm.NewClient(cl).ListBrokers(ctx)
+		brokers = len(list)
+		return err
+	}); err != nil || brokers != 1 {
+		return
+	}
+	if pid, name := listener(at); pid != os.Getpid() { // or the generator's costs would be the target's
+		e.pid, e.name = pid, name
+	}
+}
+
 func (e *external) gone() <-chan struct{} { return nil }
 func (e *external) why() string           { return "" }
 func (e *external) pprof() string         { return "" }

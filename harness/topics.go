@@ -43,11 +43,16 @@ func createTopics(ctx context.Context, target results.TargetInfo, topics []Topic
 		for k, v := range t.Config {
 			config[k] = &v
 		}
-		_, err := adm.CreateTopic(ctx, int32(t.Partitions), int16(t.Replicas), config, t.Name)
+		resp, err := adm.CreateTopic(ctx, int32(t.Partitions), int16(t.Replicas), config, t.Name)
 		switch {
 		case err == nil:
 			made = append(made, t.Name)
 		case errors.Is(err, kerr.TopicAlreadyExists):
+		case errors.Is(err, kerr.InvalidReplicationFactor):
+			return made, fmt.Errorf("topic %q could not be created: %w (%d are asked for; write --set topics.%s.replicas=1 for one broker)",
+				t.Name, err, t.Replicas, t.Name)
+		case resp.ErrMessage != "": // says which setting, and why
+			return made, fmt.Errorf("topic %q could not be created: %w (%s)", t.Name, err, resp.ErrMessage)
 		default:
 			return made, fmt.Errorf("topic %q could not be created: %w", t.Name, err)
 		}

@@ -99,6 +99,9 @@ func execute(ctx context.Context, o RunOptions) (*results.Run, error) {
 		Started: began.UTC(), Target: info, Notes: slices.Concat(ground.notes, tr.s.remarks),
 	}
 	tr.promise()
+	if e, ok := t.(*external); ok && e.pid > 0 {
+		tr.note("the target's costs are those of process %d (%s), which listens at %s", e.pid, e.name, e.addr)
+	}
 	made, err := createTopics(ctx, info, tr.topics(info.Kind))
 	if err != nil {
 		return nil, interruptedOr(ctx, err)
