@@ -91,7 +91,10 @@ func TestFlippedBit(t *testing.T) {
 				s := shortScenario(t, "client="+client, "payload.generator=file", "payload.file="+file, "producers.compression=none")
 				run, err := Run(deadline(t), options(t, s, "external:"+addr))
 				require.NoError(t, err)
-				l, errors := run.Trial.Ledger, run.Trial.Steady.Errors
+				l, errors := run.Trial.Ledger, int64(0)
+				for _, ph := range run.Trial.Phases { // on a busy machine it may be read in the drain
+					errors += ph.Errors
+				}
 				notes := strings.Join(run.Trial.Notes, "\n")
 				if !flip {
 					require.Zero(t, l.Violations()+errors)
@@ -105,7 +108,7 @@ func TestFlippedBit(t *testing.T) {
 				require.Positive(t, l.Corrupt)
 				require.Equal(t, l.Corrupt, l.Violations())
 				require.Positive(t, errors)
-				require.Equal(t, results.Fail, run.Verdict.Goals[3].Outcome, "errors == 0")
+				require.Equal(t, run.Trial.Steady.Errors == 0, run.Verdict.Goals[3].Outcome == results.Pass, "errors == 0")
 				require.Regexp(t, `consume: topic a partition [01] offset \d+: `, notes)
 				require.Regexp(t, `^corrupt: a-[01] offset \d+, `, l.Examples[0])
 			})
