@@ -32,7 +32,7 @@ type kit struct {
 
 // debian is the package that has a program.
 var debian = map[string]string{
-	"gcc": "gcc", "java": "default-jre-headless", "javac": "default-jdk-headless", "mvn": "maven",
+	"gcc": "gcc", "g++": "g++", "make": "make", "java": "default-jre-headless", "javac": "default-jdk-headless", "mvn": "maven",
 	"python3": "python3-venv", "node": "nodejs", "npm": "npm",
 }
 
@@ -86,6 +86,7 @@ func kits() []kit {
 			fetch:   [][]string{{"npm", "--prefix", "core/clients/platformatic", "ci", "--silent"}},
 			drivers: []driver{{Name: "platformatic", Argv: []string{"node", "$ROOT/core/clients/platformatic/suite.js"}}},
 		},
+		librdkafka(),
 	}
 }
 
@@ -154,6 +155,7 @@ func (s *suite) install(ctx context.Context, k kit) error {
 		e := s.expand([]string{j.Jars, j.Classes})
 		s.installed.Kafka = append(s.installed.Kafka, kafka{j.Version, e[0], e[1]})
 	}
+	s.ready[k.name] = true
 	return nil
 }
 
@@ -166,7 +168,7 @@ func (s *suite) expand(argv []string) (out []string) {
 
 // command runs one step, its output to the kit's log; the error is its last line.
 func (s *suite) command(ctx context.Context, name string, argv []string) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	argv = s.expand(argv)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)

@@ -24,7 +24,7 @@ import (
 
 func main() {
 	only := flag.String("only", "", "the kits to install, by name, comma-separated; none: only what Go has (default: all)")
-	run := flag.String("run", "", "run only those tests of core/clients that match; or clients' own tests: franz-go|kafka-go|sarama")
+	run := flag.String("run", "", "run only those tests of core/clients that match; or clients' own tests: franz-go|kafka-go|sarama|librdkafka")
 	list := flag.Bool("list", false, "list the kits and end")
 	flag.Usage = func() {
 		fmt.Fprint(os.Stderr, "Drives bin/millrace with every Kafka client that can be installed.\n\n"+
@@ -48,7 +48,7 @@ func main() {
 }
 
 // bound is how long the whole may take: a suite that hangs ends.
-const bound = 30 * time.Minute
+const bound = 35 * time.Minute
 
 func drive(ctx context.Context, only, run string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, bound, fmt.Errorf("not done within %s", bound))
@@ -64,7 +64,7 @@ func drive(ctx context.Context, only, run string) error {
 	if err != nil {
 		return err
 	}
-	s := &suite{root: root, dir: filepath.Join(root, ".build", "clients")}
+	s := &suite{root: root, dir: filepath.Join(root, ".build", "clients"), ready: map[string]bool{}}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return err
 	}
@@ -91,7 +91,8 @@ func drive(ctx context.Context, only, run string) error {
 	var faults []string
 	names := strings.Split(run, "|")
 	owned := slices.DeleteFunc(owns(), func(o own) bool { return run != "" && !slices.Contains(names, o.client()) })
-	if run == "" || len(owned) == 0 {
+	rdk := s.ready["librdkafka"] && (run == "" || slices.Contains(names, "librdkafka"))
+	if run == "" || len(owned) == 0 && !rdk {
 		faults = s.testClients(ctx, manifest, run)
 	} else {
 		s.rows = nil // nothing but clients' own tests is asked for
@@ -100,6 +101,9 @@ func drive(ctx context.Context, only, run string) error {
 		if ctx.Err() == nil {
 			faults = append(faults, s.ownTests(ctx, o)...)
 		}
+	}
+	if rdk && ctx.Err() == nil {
+		faults = append(faults, s.rdkOwn(ctx)...)
 	}
 	s.print(os.Stdout)
 	for _, f := range faults {

@@ -22,7 +22,8 @@ type suite struct {
 		Drivers []driver `json:"drivers"`
 		Kafka   []kafka  `json:"kafka"`
 	}
-	missing []string // what could not be had, a line each
+	ready   map[string]bool // kits that are there
+	missing []string        // what could not be had, a line each
 	rows    []*row
 }
 

@@ -34,6 +34,11 @@ func TestListed(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEmpty(t, all)
 	}
+	content, err := os.ReadFile("../../../" + rdkKnown)
+	require.NoError(t, err)
+	all, err := exceptions(rdkKnown, content)
+	require.NoError(t, err)
+	require.NotEmpty(t, all)
 }
 
 func TestChoose(t *testing.T) {
@@ -65,4 +70,24 @@ func TestTable(t *testing.T) {
 	}
 	require.Regexp(t, `FAIL +2 +1 +1 +4s`, out.String())
 	require.Regexp(t, `idle +- +0`, out.String())
+}
+
+// TestRdkEnds: the table is read without what was not to run.
+func TestRdkEnds(t *testing.T) {
+	out := "### Test \"0011_produce_batch\" failed\nTEST 20261123 (bare, scenario default) SUMMARY\n#====#\n" +
+		"|\x1b[32m <MAIN>           |     PASSED |  93.205s \x1b[0m|\n" +
+		"|\x1b[32m 0001_multiobj    |     PASSED |   5.019s \x1b[0m|\n" +
+		"|\x1b[31m 0011_produce_batch |     FAILED |   2.200s \x1b[0m|\x1b[31m test_error_cb():790: | gone\x1b[0m\n" +
+		"|\x1b[36m 0028_long_topicnames |    SKIPPED |   0.000s \x1b[0m|\x1b[36m Filtered due to negative test flags\x1b[0m <-- known\n" +
+		"|\x1b[36m 0092_mixed_msgver |    SKIPPED |   0.000s \x1b[0m|\x1b[36m MsgVersion 1 was removed\x1b[0m\n" +
+		"|\x1b[36m 0097_ssl_verify |    SKIPPED |   0.000s \x1b[0m|\x1b[36m included in TESTS_SKIP list\x1b[0m\n" +
+		"|\x1b[36m 0170_share_consumer_subscription |    SKIPPED |   0.000s \x1b[0m|\x1b[36m not applicable for broker version 4.1.0.0\x1b[0m\n" +
+		"|\x1b[35m 0103_transactions |    RUNNING |  60.000s \x1b[0m|\n"
+	require.Equal(t, []rdkEnd{
+		{"0001_multiobj", "PASSED", ""},
+		{"0011_produce_batch", "FAILED", "test_error_cb():790: | gone"},
+		{"0092_mixed_msgver", "SKIPPED", "MsgVersion 1 was removed"},
+		{"0103_transactions", "RUNNING", ""},
+	}, rdkEnds(out))
+	require.Empty(t, rdkEnds("killed before its end"))
 }
