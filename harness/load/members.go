@@ -297,8 +297,9 @@ func (r *run) hold(ctx context.Context, c *crew, d time.Duration, note func(stri
 	}
 	began := time.Now()
 	note("group %d reads again, %d records behind", c.group, backlog)
-	for lag() > max(2*before, int64(float64(backlog)*caughtUpShare)) {
-		if !sleepUntil(ctx, time.Now().Add(5*time.Millisecond)) {
+	for limit := max(2*before, int64(float64(backlog)*caughtUpShare)); lag() > limit; {
+		// The run may end because this group has read the last of it.
+		if !sleepUntil(ctx, time.Now().Add(5*time.Millisecond)) && lag() > limit {
 			note("group %d had not caught up when the run ended", c.group)
 			return CatchUp{}, false
 		}
